@@ -1,0 +1,101 @@
+"""The only rules that BUILD files of this repository use.
+
+They fix one include spelling (`luna/<package>/<file>`), the compiler flags and the floor check, so a BUILD file says only
+what is special about a target.
+"""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+load("//tools/build:floors.bzl", "floor_violation")
+
+_COPTS = [
+    "-std=c++20",
+    "-Wall",
+    "-Wextra",
+    "-Wno-missing-field-initializers",
+]
+
+_FEATURES = ["layering_check"]
+
+def _check_floor(name, deps):
+    for dep in deps:
+        problem = floor_violation(native.package_name(), dep)
+        if problem:
+            fail("%s (in target %s)" % (problem, name))
+
+def luna_cc_library(name, deps = [], implementation_deps = [], copts = [], features = [], **kwargs):
+    """A library. Its headers are included as "luna/<package>/<header>" here and in every consumer."""
+    deps = deps + implementation_deps
+    _check_floor(name, deps)
+    cc_library(
+        name = name,
+        copts = _COPTS + copts,
+        features = _FEATURES + features,
+        include_prefix = "luna/" + native.package_name(),
+        deps = deps,
+        **kwargs
+    )
+
+def luna_cc_test(name, deps = [], copts = [], size = "small", **kwargs):
+    """A GoogleTest test; gtest_main is added."""
+    _check_floor(name, deps)
+    cc_test(
+        name = name,
+        copts = _COPTS + copts,
+        features = _FEATURES,
+        size = size,
+        deps = deps + ["@com_google_googletest//:gtest_main"],
+        **kwargs
+    )
+
+def luna_cc_binary(name, deps = [], copts = [], **kwargs):
+    """A program."""
+    _check_floor(name, deps)
+    cc_binary(
+        name = name,
+        copts = _COPTS + copts,
+        features = _FEATURES,
+        deps = deps,
+        **kwargs
+    )
+
+def luna_cc_benchmark(name, deps = [], copts = [], **kwargs):
+    """A google-benchmark program: `bazel run -c opt` it. Not a test: a timing decides nothing."""
+    _check_floor(name, deps)
+    cc_binary(
+        name = name,
+        testonly = True,
+        copts = _COPTS + copts,
+        features = _FEATURES,
+        deps = deps + ["@com_github_google_benchmark//:benchmark_main"],
+        **kwargs
+    )
+
+def luna_cc_fuzz_test(name, srcs, deps = [], corpus = [], copts = [], size = "small", **kwargs):
+    """A fuzzer (`LLVMFuzzerTestOneInput`).
+
+    Under --config=fuzz it is a libFuzzer program; otherwise a test that replays the corpus and then a fixed number of
+    seeded mutations of it, so that every `bazel test` exercises the target without clang.
+    """
+    _check_floor(name, deps)
+    cc_test(
+        name = name,
+        srcs = srcs,
+        args = ["$(rootpaths %s)" % c for c in corpus],
+        copts = _COPTS + copts,
+        data = corpus,
+        features = _FEATURES,
+        linkopts = select({
+            "//tools/build:fuzzing": ["-fsanitize=fuzzer"],
+            "//conditions:default": [],
+        }),
+        size = size,
+        deps = deps + select({
+            "//tools/build:fuzzing": [],
+            "//conditions:default": ["//tools/build:fuzz_replay_main"],
+        }),
+        **kwargs
+    )
+
+def luna_package_tests(name = "tests"):
+    """The `bazel test //net/tcp:tests` of a package: all of its tests."""
+    native.test_suite(name = name)

@@ -1,11 +1,11 @@
 """The floor plan (ARCHITECTURE.md, "Floors") as data: which of our packages a package may depend on.
 
-`luna_cc_*` checks every direct dependency against it while BUILD files load, and `layering_test` checks what is reached
-transitively. A package that is not listed may not exist. Tests may also use any `testing` package at or below their floor.
+`luna_cc_*` checks every direct dependency against it while BUILD files load, and the `layering` test that
+`luna_package_tests` adds to every package checks what is reached transitively, through aliases, selects and native rules
+too. A package that is not listed may not exist. `testing` and other subpackages live in the room of their parent.
 """
 
 _F0 = ["net/wire", "sched/clock", "sched/timer", "ctrl/stats", "mem/zbuf"]
-_F1 = ["net/pmd", "flow/bifurcation"]
 _BELOW_R2C = _F0 + ["net/pmd", "net/ip", "net/tcp", "ctrl/netlink", "flow/bifurcation"]
 _DRIVERS = ["net/pmd/dpdk", "net/pmd/xdp", "flow/bifurcation/dpdk", "flow/bifurcation/xdp"]
 _ALL = _BELOW_R2C + _DRIVERS + ["sched/r2c", "net/socket", "net/rpc", "apps/runtime"]
@@ -53,22 +53,51 @@ DRIVER_LIBRARIES = {
     "com_github_gflags_gflags": ["apps/runtime", "apps/echo"],
 }
 
-def home_of(package):
-    """The room that a package belongs to: `net/tcp/testing` and `net/tcp/scripts` live in `net/tcp`."""
-    if package in FLOORS:
-        return package
-    parent = package.rpartition("/")[0]
-    return home_of_parent(parent)
+_DEEPEST = 8
 
-def home_of_parent(package):
-    for _ in range(8):
+def home_of(package):
+    """Finds the room that a package belongs to: `net/tcp/testing` and `net/tcp/scripts` live in `net/tcp`.
+
+    Args:
+      package: a package's path, `net/tcp/testing`.
+
+    Returns:
+      The room's path, or None when the package has no floor.
+    """
+    for _ in range(_DEEPEST):
         if package in FLOORS:
             return package
         package = package.rpartition("/")[0]
     return None
 
+def rooms_below(room):
+    """Lists the rooms that `room` may reach through any number of others.
+
+    Args:
+      room: a key of FLOORS.
+
+    Returns:
+      A list of keys of FLOORS, `room` first.
+    """
+    reached = [room]
+    for _ in range(_DEEPEST):
+        for known in list(reached):
+            reached += [r for r in FLOORS[known] if r not in reached]
+    return reached
+
+def _is_build_helper(package):
+    return package == "tools/build"
+
 def floor_violation(package, dep):
-    """Says why `package` may not depend on `dep` (a label string), or returns None when it may."""
+    """Says why `package` may not depend directly on `dep`.
+
+    Args:
+      package: the path of one of our packages.
+      dep: a label, as a BUILD file of that package spells it.
+
+    Returns:
+      A sentence that names both, or None when it may.
+    """
     home = home_of(package)
     if not home:
         return "//%s is not in tools/build/floors.bzl: give it a floor first" % package
@@ -80,7 +109,7 @@ def floor_violation(package, dep):
             return "floor violation: //%s may not depend on @%s; only %s may" % (package, repository, ", ".join(allowed))
         return None
     target_home = home_of(label.package)
-    if target_home == home or target_home in FLOORS[home] or label.package.startswith("tools/build"):
+    if target_home == home or target_home in FLOORS[home] or _is_build_helper(label.package):
         return None
     return "floor violation: //%s may not depend on //%s:%s; its floor may reach: %s" % (
         package,
@@ -88,3 +117,27 @@ def floor_violation(package, dep):
         label.name,
         ", ".join(FLOORS[home]) or "nothing of ours",
     )
+
+def reach_violation(package, label, ours):
+    """Says why `package` may not reach `label`, directly or through others.
+
+    Args:
+      package: the path of one of our packages.
+      label: a Label.
+      ours: the name of our repository as labels give it ("" when it is the main one).
+
+    Returns:
+      A phrase that names what may be reached, or None when it may.
+    """
+    home = home_of(package)
+    if not home:
+        return "//%s is not in tools/build/floors.bzl" % package
+    rooms = rooms_below(home)
+    if label.workspace_name != ours:
+        allowed = DRIVER_LIBRARIES.get(label.workspace_name)
+        if allowed == None or [r for r in rooms if r in allowed]:
+            return None
+        return "only below %s may it be reached" % ", ".join(["//" + r for r in allowed])
+    if home_of(label.package) in rooms or _is_build_helper(label.package):
+        return None
+    return "its floor may reach: %s" % (", ".join(["//" + r for r in rooms[1:]]) or "nothing of ours")

@@ -1,56 +1,65 @@
-"""layering_test: what a target reaches transitively must stay inside an allow-list."""
+"""layering_test: what targets reach transitively must stay inside the floor plan."""
 
-_Reached = provider(fields = {"labels": "depset of label strings"})
+load("//tools/build:floors.bzl", "reach_violation")
+
+_ATTRIBUTES = ["deps", "srcs", "hdrs", "data", "implementation_deps", "actual"]
+
+_ReachedInfo = provider(
+    doc = "What a target reaches, itself included.",
+    fields = {"labels": "depset of Labels"},
+)
 
 def _aspect_impl(target, ctx):
     transitive = []
-    for attribute in ("deps", "srcs", "hdrs", "data", "implementation_deps"):
+    for attribute in _ATTRIBUTES:
         value = getattr(ctx.rule.attr, attribute, None)
-        if type(value) == "list":
-            transitive += [d[_Reached].labels for d in value if _Reached in d]
-    return [_Reached(labels = depset([str(target.label)], transitive = transitive))]
+        values = value if type(value) == "list" else [value]
+        transitive += [d[_ReachedInfo].labels for d in values if type(d) == "Target" and _ReachedInfo in d]
+    return [_ReachedInfo(labels = depset([target.label], transitive = transitive))]
 
 _reached_aspect = aspect(
     implementation = _aspect_impl,
-    attr_aspects = ["deps", "srcs", "hdrs", "data", "implementation_deps"],
+    attr_aspects = _ATTRIBUTES,
 )
 
-def _inside(label, allowed):
-    for prefix in allowed:
-        if label.startswith(prefix + ":") or label.startswith(prefix + "/"):
-            return True
-    return False
+def _name(label, ours):
+    repository = "" if label.workspace_name == ours else "@" + label.workspace_name
+    return "%s//%s:%s" % (repository, label.package, label.name)
 
-def _normal(label):
-    for prefix in ("@@luna//", "@luna//", "@@//", "@//"):
-        if label.startswith(prefix):
-            return "//" + label[len(prefix):]
-    return label.replace("@@", "@", 1) if label.startswith("@@") else label
+def _problems(dep, ours):
+    found = []
+    for label in dep[_ReachedInfo].labels.to_list():
+        reason = reach_violation(dep.label.package, label, ours)
+        if reason:
+            source, target = _name(dep.label, ours), _name(label, ours)
+            found.append("floor violation: %s reaches %s; %s (bazel query 'somepath(%s, %s)' says how)" %
+                         (source, target, reason, source, target))
+    return found
 
 def _test_impl(ctx):
+    ours = ctx.label.workspace_name
     problems = []
     for dep in ctx.attr.targets:
-        for raw in dep[_Reached].labels.to_list():
-            label = _normal(raw)
-            if label.startswith("@bazel_tools//") or label.startswith("@local_config"):
-                continue
-            if not _inside(label, ctx.attr.allowed):
-                problems.append("%s reaches %s" % (_normal(str(dep.label)), label))
-    script = "#!/bin/sh\n"
+        problems += _problems(dep, ours)
     if problems:
-        script += "".join(["echo 'layering: %s'\n" % p for p in problems]) + "exit 1\n"
-    else:
-        script += "echo 'layering: %d targets stay inside the plan'\n" % len(ctx.attr.targets)
+        fail("\n".join([""] + problems))
     output = ctx.actions.declare_file(ctx.label.name + ".sh")
-    ctx.actions.write(output, script, is_executable = True)
+    ctx.actions.write(
+        output,
+        "#!/bin/sh\necho 'layering: %d targets stay inside the floor plan'\n" % len(ctx.attr.targets),
+        is_executable = True,
+    )
     return [DefaultInfo(executable = output)]
 
 layering_test = rule(
     implementation = _test_impl,
-    doc = "Fails, naming each offender, when `targets` reach a package outside `allowed` (label prefixes).",
+    doc = "Fails the build, naming each offender, when `targets` reach what tools/build/floors.bzl does not allow them.",
     attrs = {
-        "allowed": attr.string_list(mandatory = True),
-        "targets": attr.label_list(aspects = [_reached_aspect], mandatory = True),
+        "targets": attr.label_list(
+            aspects = [_reached_aspect],
+            doc = "Targets of one of our packages.",
+            mandatory = True,
+        ),
     },
     test = True,
 )

@@ -5,9 +5,9 @@ of Abseil, GoogleTest, gflags, glog, google-benchmark or rules_cc behind the usu
 """
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
-load("@luna//third_party:pkg_config.bzl", "pkg_config_repository")
 load("@luna//third_party:local_rules.bzl", "directory_or_stub_repository", "stub_repository")
 load("@luna//third_party:packages.bzl", "ABSEIL", "BENCHMARK", "DPDK", "GFLAGS", "GLOG", "GTEST", "LIBBPF", "LIBMNL", "LIBXDP")
+load("@luna//third_party:pkg_config.bzl", "pkg_config_repository")
 
 def luna_dependencies():
     """Declares the build rules and the third-party libraries (Debian packages through pkg-config)."""

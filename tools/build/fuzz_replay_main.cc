@@ -1,5 +1,5 @@
-// main() of a fuzz target when libFuzzer is not linked: replays every corpus file named on the command line, then runs a
-// bounded number of seeded mutations of them. LUNA_FUZZ_SEED and LUNA_FUZZ_RUNS override; a failure prints the seed.
+// main() of a fuzz target when libFuzzer is not linked: replays every corpus file named on the command line, then runs
+// a bounded number of seeded mutations of them. LUNA_FUZZ_SEED and LUNA_FUZZ_RUNS override; a failure prints the seed.
 
 #include <cstdint>
 #include <cstdio>

@@ -115,6 +115,7 @@ def luna_package_tests(name = "tests"):
     if targets:
         layering_test(
             name = "layering",
+            tags = ["layering"],
             size = "small",
             targets = [":" + target for target in sorted(targets)],
         )

@@ -128,7 +128,7 @@ def build_rules(tree):
             if not match.group(1).startswith("//tools/build:"):
                 yield path, _line(text, match), "rules come from //tools/build only, not from %s" % match.group(1)
         for match in re.finditer(r"(?m)^(?:native\.)?((?:cc|sh|py|java)_\w+)\(", text):
-            yield path, _line(text, match), "use luna_%s of //tools/build:luna.bzl, not %s" % (match.group(1),) * 2
+            yield path, _line(text, match), "use luna_{0} of //tools/build:luna.bzl, not {0}".format(match.group(1))
         calls = re.findall(r"(?m)^(\w+)\(", text)
         if any(c.startswith("luna_cc_") for c in calls) and calls[-1] != "luna_package_tests":
             yield path, text.count("\n"), "the file must end with luna_package_tests()"

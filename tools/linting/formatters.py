@@ -60,7 +60,8 @@ def buildifier(tree, program, fix):
         elif not file["formatted"]:
             yield file["filename"], 1, "buildifier would change this (tools/lint --fix does)"
         for warning in file["warnings"]:
-            yield file["filename"], warning["start"]["line"], "%s (%s)" % (warning["message"], warning["category"])
+            message = warning["message"].split("\n")[0]
+            yield file["filename"], warning["start"]["line"], "%s (%s)" % (message, warning["category"])
 
 
 def _run(command, root, missing):

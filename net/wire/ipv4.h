@@ -58,20 +58,21 @@ struct Ipv4Header {
 // Whether Parse() sums the header: not when the NIC has done so.
 enum class ChecksumCheck : uint8_t { kVerify, kSkip };
 
-// Reads a packet that begins with an IPv4 header. Bytes behind total_length are the link's padding: take Payload().
-// After kOk: 20 <= header_length <= total_length <= packet.size(). Addresses, ttl, options and fragments are the
-// caller's to judge; IsFragment() tells. Errors: kTruncated, kBadVersion, kBadHeaderLength, kBadTotalLength;
-// kBadChecksum comes last and leaves a filled header.
-inline ParseResult Parse(absl::Span<const uint8_t> packet, Ipv4Header* out,
-                         ChecksumCheck check = ChecksumCheck::kVerify) {
-  if (packet.size() < Ipv4Header::kSize) return ParseResult::kTruncated;
-  const uint8_t* p = packet.data();
+// Reads a packet of `packet_size` bytes that begins with an IPv4 header. `front` is its first bytes, all of them or at
+// least the IP header: the rest may lie in other buffers. Bytes behind total_length are the link's padding. After kOk:
+// 20 <= header_length <= total_length <= packet_size and header_length <= front.size(). Addresses, ttl, options and
+// fragments are the caller's to judge; IsFragment() tells. Errors: kTruncated (also when the header does not fit in
+// `front`), kBadVersion, kBadHeaderLength, kBadTotalLength; kBadChecksum comes last and leaves a filled header.
+inline ParseResult ParseFront(absl::Span<const uint8_t> front, size_t packet_size, Ipv4Header* out,
+                              ChecksumCheck check = ChecksumCheck::kVerify) {
+  if (front.size() < Ipv4Header::kSize) return ParseResult::kTruncated;
+  const uint8_t* p = front.data();
   if (p[0] >> 4 != 4) return ParseResult::kBadVersion;
   const size_t header_length = size_t{4} * (p[0] & 0x0f);
   const size_t total_length = LoadBe16(p + 2);
   if (header_length < Ipv4Header::kSize) return ParseResult::kBadHeaderLength;
   if (total_length < header_length) return ParseResult::kBadTotalLength;
-  if (total_length > packet.size()) return ParseResult::kTruncated;
+  if (total_length > packet_size || header_length > front.size()) return ParseResult::kTruncated;
   out->header_length = static_cast<uint8_t>(header_length);
   out->tos = p[1];
   out->total_length = static_cast<uint16_t>(total_length);
@@ -84,8 +85,14 @@ inline ParseResult Parse(absl::Span<const uint8_t> packet, Ipv4Header* out,
   out->destination = Ipv4Address(LoadBe32(p + 16));
   if (check == ChecksumCheck::kSkip) return ParseResult::kOk;
   const uint16_t sum =
-      header_length == Ipv4Header::kSize ? Ipv4BaseHeaderSum(p) : ChecksumSum(packet.first(header_length));
+      header_length == Ipv4Header::kSize ? Ipv4BaseHeaderSum(p) : ChecksumSum(front.first(header_length));
   return sum == 0xffff ? ParseResult::kOk : ParseResult::kBadChecksum;
+}
+
+// The same for a packet in one piece: take its Payload().
+inline ParseResult Parse(absl::Span<const uint8_t> packet, Ipv4Header* out,
+                         ChecksumCheck check = ChecksumCheck::kVerify) {
+  return ParseFront(packet, packet.size(), out, check);
 }
 
 // Writes the 20 bytes of the header, its checksum included. header.header_length says how much the checksum covers: the

@@ -1,0 +1,117 @@
+#include "luna/mem/zbuf/arena.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "luna/mem/zbuf/debug.h"
+
+namespace luna::zbuf {
+namespace {
+
+// All arenas of the process; only checks look here.
+ABSL_CONST_INIT absl::Mutex all_arenas_mutex(absl::kConstInit);
+
+std::vector<const Arena*>& AllArenas() ABSL_EXCLUSIVE_LOCKS_REQUIRED(all_arenas_mutex) {
+  static auto* const arenas = new std::vector<const Arena*>;
+  return *arenas;
+}
+
+}  // namespace
+
+const Arena* FindArena(const void* address) {
+  absl::MutexLock lock(&all_arenas_mutex);
+  for (const Arena* arena : AllArenas()) {
+    if (arena->Contains(address)) return arena;
+  }
+  return nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(PageSource& source, ArenaOptions options) {
+  if (options.size_bytes == 0) {
+    return absl::InvalidArgumentError(absl::StrCat("arena '", options.name, "': size_bytes is 0. Mend: at least 2 MB"));
+  }
+  const size_t bytes = (options.size_bytes + kZoneBytes - 1) & ~(kZoneBytes - 1);
+  absl::StatusOr<Region> region = source.Acquire(bytes);
+  if (!region.ok()) {
+    return absl::Status(region.status().code(),
+                        absl::StrCat("arena '", options.name, "': ", region.status().message()));
+  }
+  CHECK_EQ(reinterpret_cast<uintptr_t>(region->base) % kZoneBytes, 0u) << source.name();
+  CHECK_EQ(region->bytes, bytes) << source.name();
+  return std::unique_ptr<Arena>(new Arena(source, std::move(options), *region));
+}
+
+Arena::Arena(PageSource& source, ArenaOptions options, Region region)
+    : source_(source), options_(std::move(options)), region_(region) {
+  absl::MutexLock lock(&mutex_);
+  for (size_t i = zone_count(); i > 0; --i) free_zones_.push_back(static_cast<uint32_t>(i - 1));
+  PoisonMemory(region_.base, region_.bytes);
+  absl::MutexLock all_lock(&all_arenas_mutex);
+  AllArenas().push_back(this);
+}
+
+Arena::~Arena() {
+  {
+    absl::MutexLock all_lock(&all_arenas_mutex);
+    std::erase(AllArenas(), this);
+  }
+  absl::MutexLock lock(&mutex_);
+  CHECK(slabs_.empty()) << "arena '" << options_.name << "' dies before its " << slabs_.size() << " slabs";
+  CHECK_EQ(free_zones_.size() + zones_abandoned_, zone_count()) << "arena '" << options_.name << "'";
+  if (zones_abandoned_ > 0) {
+    LOG(ERROR) << "arena '" << options_.name << "': " << zones_abandoned_
+               << " zones were lost to leaked objs; its memory stays mapped";
+    return;
+  }
+  UnpoisonMemory(region_.base, region_.bytes);
+  source_.Release(region_);
+}
+
+ArenaStats Arena::Stats() const {
+  absl::MutexLock lock(&mutex_);
+  ArenaStats stats;
+  stats.zones_total = zone_count();
+  stats.zones_free = free_zones_.size();
+  stats.zones_abandoned = zones_abandoned_;
+  stats.zones_used = stats.zones_total - stats.zones_free - stats.zones_abandoned;
+  stats.slabs = slabs_.size();
+  for (const Member& member : slabs_) stats.objs_outstanding += member.outstanding();
+  return stats;
+}
+
+std::byte* Arena::AcquireZone() {
+  absl::MutexLock lock(&mutex_);
+  if (free_zones_.empty()) return nullptr;
+  std::byte* const zone = region_.base + size_t{free_zones_.back()} * kZoneBytes;
+  free_zones_.pop_back();
+  UnpoisonMemory(zone, kZoneBytes);
+  return zone;
+}
+
+void Arena::ReleaseZone(std::byte* zone) {
+  CHECK(Contains(zone)) << "arena '" << options_.name << "'";
+  PoisonMemory(zone, kZoneBytes);
+  absl::MutexLock lock(&mutex_);
+  free_zones_.push_back(static_cast<uint32_t>(ZoneIndex(zone)));
+}
+
+void Arena::AbandonZone(std::byte* zone) {
+  CHECK(Contains(zone)) << "arena '" << options_.name << "'";
+  absl::MutexLock lock(&mutex_);
+  ++zones_abandoned_;
+}
+
+void Arena::AddSlab(const Slab* slab, std::function<size_t()> outstanding) {
+  absl::MutexLock lock(&mutex_);
+  slabs_.push_back(Member{slab, std::move(outstanding)});
+}
+
+void Arena::RemoveSlab(const Slab* slab) {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(slabs_, [slab](const Member& member) { return member.slab == slab; });
+}
+
+}  // namespace luna::zbuf

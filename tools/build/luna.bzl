@@ -115,8 +115,8 @@ def luna_package_tests(name = "tests"):
     if targets:
         layering_test(
             name = "layering",
-            tags = ["layering"],
             size = "small",
+            tags = ["layering"],
             targets = [":" + target for target in sorted(targets)],
         )
     native.test_suite(name = name)

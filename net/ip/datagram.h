@@ -16,8 +16,8 @@ inline constexpr uint8_t kProtocolTcp = 6;
 // Explicit congestion notification, the low two bits of the TOS byte (RFC 3168 §5).
 enum class Ecn : uint8_t { kNotEct = 0, kEct1 = 1, kEct0 = 2, kCe = 3 };
 
-// A datagram that Ingress accepted. `packet.data` begins with the transport header and ends with the last octet that the
-// IP total length covers. The IP header was checked; the transport checksum was not (see packet.rx.l4_checksum).
+// A datagram that Ingress accepted. `packet.data` begins with the transport header and ends with the last octet that
+// the IP total length covers. The IP header was checked; the transport checksum was not (see packet.rx.l4_checksum).
 struct Datagram {
   wire::IpAddress source;
   wire::IpAddress destination;
@@ -37,8 +37,8 @@ struct OutDatagram {
   uint8_t ttl = 64;
   uint8_t dscp = 0;
   Ecn ecn = Ecn::kNotEct;
-  bool dont_fragment = true;        // RFC 1191; with it set the identification may be 0 (RFC 6864)
-  uint16_t checksum_offset = 16;    // where the transport checksum lies in packet.data (TCP: 16)
+  bool dont_fragment = true;      // RFC 1191; with it set the identification may be 0 (RFC 6864)
+  uint16_t checksum_offset = 16;  // where the transport checksum lies in packet.data (TCP: 16)
   pmd::Packet packet;
 };
 

@@ -65,7 +65,7 @@ absl::Status PcapWriter::WriteFileHeader(PcapLinkType link_type) {
   return Put(&header, sizeof(header));
 }
 
-absl::Status PcapWriter::Write(PcapTimeNs time, absl::Span<const absl::Span<const uint8_t>> pieces) {
+absl::Status PcapWriter::WritePieces(PcapTimeNs time, absl::Span<const absl::Span<const uint8_t>> pieces) {
   size_t size = 0;
   for (absl::Span<const uint8_t> piece : pieces) size += piece.size();
   size_t left = std::min<size_t>(size, kSnapLength);

@@ -45,9 +45,9 @@ class PcapWriter {
   PcapWriter(const PcapWriter&) = delete;
   PcapWriter& operator=(const PcapWriter&) = delete;
 
-  absl::Status Write(PcapTimeNs time, absl::Span<const uint8_t> packet) { return Write(time, {&packet, 1}); }
+  absl::Status Write(PcapTimeNs time, absl::Span<const uint8_t> packet) { return WritePieces(time, {&packet, 1}); }
   // The same for a packet in pieces.
-  absl::Status Write(PcapTimeNs time, absl::Span<const absl::Span<const uint8_t>> pieces);
+  absl::Status WritePieces(PcapTimeNs time, absl::Span<const absl::Span<const uint8_t>> pieces);
   absl::Status Flush();
 
   uint64_t packets() const { return packets_; }

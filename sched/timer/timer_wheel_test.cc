@@ -218,6 +218,8 @@ TEST_F(TimerWheelTest, NextDeadlineIsExactWithinTheBlock) {
   EXPECT_EQ(wheel_.NextDeadline(), After(5 * kGranule));
   wheel_.Cancel(b);
   EXPECT_EQ(wheel_.NextDeadline(), After(63 * kGranule));
+  wheel_.Cancel(a);
+  EXPECT_EQ(wheel_.NextDeadline(), Time::Infinite());
 }
 
 TEST_F(TimerWheelTest, AJumpOfCenturiesIsOneStepPerTimerAndLevel) {

@@ -1,0 +1,86 @@
+#ifndef LUNA_NET_TCP_CONFIG_H_
+#define LUNA_NET_TCP_CONFIG_H_
+
+// Every tunable of the TCP stack, with its unit and its source. Two profiles:
+//   Rfc()        what the RFCs ask of a host on the open Internet;
+//   DataCentre() the default: the paper's data centre (retransmission floor 4 ms, give-up in seconds, short TIME-WAIT).
+// A StackConfig is copied into the Stack; it does not change while the stack lives.
+
+#include <array>
+#include <cstdint>
+
+#include "luna/sched/clock/time.h"
+
+namespace luna::tcp {
+
+// Fixed numbers of the protocol.
+inline constexpr uint16_t kDefaultMss = 536;         // RFC 9293 §3.7.1: assumed when the peer sends no MSS option
+inline constexpr uint32_t kMinMss = 64;              // smallest segment size believed from a peer (anti-amplification)
+inline constexpr uint32_t kIpv4TcpHeaderBytes = 40;  // RFC 6691: MSS = MTU - 40, options not counted
+inline constexpr uint32_t kTimestampOptionBytes = 12;                   // NOP NOP TS
+inline constexpr uint8_t kMaxWindowShift = 14;                          // RFC 7323 §2.3
+inline constexpr uint32_t kMaxWindowBytes = 65535u << kMaxWindowShift;  // the largest window there can be
+inline constexpr uint32_t kDupAckThreshold = 3;                         // RFC 5681 §3.2
+inline constexpr uint32_t kMaxTcpHeaderBytes = 60;                      // RFC 9293 §3.1: data offset of 15 words
+
+struct StackConfig {
+  // --- Retransmission (RFC 6298) ---
+  Duration rto_initial = Duration::Milliseconds(100);         // before the first RTT sample; RFC 6298 §2.1 says 1 s
+  Duration rto_min = Duration::Milliseconds(4);               // LUNA §9; RFC 6298 §2.4 says 1 s
+  Duration rto_max = Duration::Seconds(1);                    // RFC 6298 §2.5 allows a cap of at least 60 s
+  Duration rto_after_syn_loss = Duration::Milliseconds(100);  // RFC 6298 §5.7 says 3 s
+  uint32_t syn_retries = 7;                                   // R2 for SYN, in retransmissions (RFC 9293 §3.8.3)
+  uint32_t data_retries = 12;                                 // R2 for data
+  uint32_t closed_retries = 8;                                // R2 once the application has closed
+  // --- Acknowledgement ---
+  Duration delayed_ack = Duration::Microseconds(500);  // RFC 9293 §3.8.6.3 MUST-40: below 500 ms; 0 = at once
+  uint32_t ack_every_segments = 2;                     // RFC 5681 §4.2: at least every second full-sized segment
+  uint32_t challenge_acks_per_second = 1000;           // RFC 5961 §7
+  uint32_t resets_per_second = 1000;                   // replies to segments without a connection
+  // --- Life cycle ---
+  Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
+  Duration fin_wait_2 = Duration::Seconds(5);         // for connections that the application has closed
+  uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
+  // --- Congestion (RFC 5681, 6928, 6582) ---
+  uint32_t initial_window_segments = 10;
+  // --- Buffers ---
+  uint32_t send_buffer_bytes = 1u << 20;     // queued and unacknowledged; Send() gives back-pressure at this mark
+  uint32_t receive_buffer_bytes = 1u << 20;  // in order, unread, plus out of order: what the window advertises
+  uint32_t receive_slices_limit = 4096;      // slices (each pins one obj) a connection may hold unread
+  // --- Path ---
+  uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
+  // --- Options ---
+  bool timestamps = true;    // RFC 7323
+  bool window_scale = true;  // RFC 7323
+  bool nagle = false;        // RFC 9293 §3.7.4; storage messages want it off
+  // --- Ports (RFC 6056) and limits ---
+  uint16_t ephemeral_first = 61440;  // LUNA §7.1: the range whose top four bits are set
+  uint16_t ephemeral_last = 65535;
+  uint32_t max_connections = 1u << 20;
+  uint8_t ttl = 64;
+  // Key of the ISN, port and hash functions (RFC 6528 §3). Random in production; fixed in tests.
+  std::array<uint64_t, 2> secret = {0, 0};
+
+  static StackConfig DataCentre() { return StackConfig(); }
+  static StackConfig Rfc();
+};
+
+inline StackConfig StackConfig::Rfc() {
+  StackConfig config;
+  config.rto_initial = Duration::Seconds(1);
+  config.rto_min = Duration::Seconds(1);
+  config.rto_after_syn_loss = Duration::Seconds(3);
+  config.rto_max = Duration::Seconds(60);
+  config.syn_retries = 8;  // 1+2+4+...+60 s: more than 3 minutes (MUST-23)
+  config.data_retries = 15;
+  config.closed_retries = 8;
+  config.delayed_ack = Duration::Milliseconds(40);
+  config.time_wait = Duration::Seconds(240);
+  config.fin_wait_2 = Duration::Seconds(60);
+  config.nagle = true;
+  return config;
+}
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_CONFIG_H_

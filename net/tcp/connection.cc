@@ -1,0 +1,202 @@
+#include "luna/net/tcp/connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "luna/net/tcp/listener.h"
+
+namespace luna::tcp {
+namespace {
+
+using wire::TcpFlags;
+
+// Smallest shift with which the whole receive buffer can be advertised (RFC 7323 §2.3).
+uint8_t WindowShift(const StackConfig& config) {
+  uint8_t shift = 0;
+  while (config.window_scale && shift < kMaxWindowShift && (config.receive_buffer_bytes >> shift) > 0xffff) ++shift;
+  return shift;
+}
+
+}  // namespace
+
+Connection::Connection(Core& core)
+    : core_(core), sender_(core.config), mss_(static_cast<uint16_t>(core.config.mtu - kIpv4TcpHeaderBytes)) {}
+
+void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now) {
+  tuple_ = tuple;
+  timestamp_offset_ = timestamp_offset;
+  announced_ = true;
+  sender_.StartSyn(iss);
+  receiver_.set_shift(WindowShift(core_.config));
+  Enter(State::kSynSent);
+  syn_pending_ = true;
+  SetRetransmitTimer(now);
+  NoteOutput();
+}
+
+void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss, uint32_t timestamp_offset, Time now) {
+  tuple_ = syn.tuple;
+  timestamp_offset_ = timestamp_offset;
+  passive_ = true;
+  listener_ = listener;
+  owner_ = listener->options().owner;
+  listener->HandshakeStarted();
+  half_open_ = true;
+  sender_.StartSyn(iss);
+  receiver_.set_shift(WindowShift(core_.config));
+  LearnSynOptions(syn, now);
+  Enter(State::kSynReceived);
+  syn_pending_ = true;
+  SetRetransmitTimer(now);
+  NoteOutput();
+}
+
+void Connection::Enter(State next) {
+  DCHECK(IsLegalTransition(state_, next)) << Name(state_) << " -> " << Name(next);
+  state_ = next;
+}
+
+void Connection::EnterClosed(CloseReason reason) {
+  if (state_ != State::kClosed && state_ != State::kTimeWait) Enter(State::kClosed);
+  close_reason_ = reason;
+  if (half_open_) {
+    half_open_ = false;
+    listener_->HandshakeEnded();
+    listener_ = nullptr;
+  }
+  ClearTimers();
+  sender_.Clear();
+  if (app_closed_) receiver_.Clear();
+  if (!finished_) {
+    finished_ = true;
+    core_.finished.push_back(this);
+    core_.counters.connections_closed.Increment();
+  }
+}
+
+void Connection::NoteOutput() {
+  if (in_output_) return;
+  in_output_ = true;
+  core_.output.push_back(this);
+}
+
+void Connection::Post(uint32_t event_bits) {
+  posted_ |= event_bits;
+  if (in_posted_) return;
+  in_posted_ = true;
+  core_.posted.push_back(this);
+}
+
+uint32_t Connection::TakePosted() {
+  in_posted_ = false;
+  return std::exchange(posted_, 0);
+}
+
+// No acknowledgement may be under way that would free memory or raise kWritable: the stack tries again each round.
+void Connection::NoteStarved() {
+  if (in_starved_) return;
+  in_starved_ = true;
+  core_.starved.push_back(this);
+}
+
+void Connection::Establish(uint32_t window, const Segment& segment) {
+  Enter(State::kEstablished);
+  ClearTimers();
+  if (sender_.timeouts() == 0) sender_.rtt().Sample(segment.arrival - syn_sent_at_);
+  const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
+  sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
+  sender_.SetWindow(window, segment.seq, segment.ack);
+  syn_pending_ = false;
+}
+
+SendResult Connection::Send(zbuf::ZChain&& data) {
+  if (app_closed_ || sender_.fin_queued() || (!CanSend(state_) && state_ != State::kSynSent))
+    return SendResult::kClosed;
+  if (sender_.queue().bytes() >= send_limit()) {
+    want_writable_ = true;
+    return SendResult::kBackpressure;
+  }
+  if (data.empty()) return SendResult::kOk;
+  sender_.Queue(std::move(data));
+  NoteOutput();
+  return SendResult::kOk;
+}
+
+size_t Connection::Send(absl::Span<const std::byte> bytes) {
+  const size_t space = send_space();
+  const size_t wanted = std::min(bytes.size(), space);
+  if (wanted < bytes.size()) want_writable_ = true;
+  if (wanted == 0) return 0;
+  auto copy = zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(0, wanted));
+  if (!copy.has_value()) {
+    NoteStarved();
+    return 0;
+  }
+  return Send(std::move(*copy)) == SendResult::kOk ? wanted : 0;
+}
+
+uint32_t Connection::send_space() const {
+  if (app_closed_ || sender_.fin_queued() || (!CanSend(state_) && state_ != State::kSynSent)) return 0;
+  const uint32_t queued = sender_.queue().bytes();
+  return queued < send_limit() ? send_limit() - queued : 0;
+}
+
+zbuf::ZChain Connection::Read(size_t limit) {
+  zbuf::ZChain taken = receiver_.Take(limit);
+  if (CanReceive(state_) && receiver_.NeedsWindowUpdate(mss_)) AckNow();
+  return taken;
+}
+
+void Connection::SendFin() {
+  sender_.QueueFin();
+  Enter(state_ == State::kCloseWait ? State::kLastAck : State::kFinWait1);
+  NoteOutput();
+}
+
+void Connection::ShutdownWrite() {
+  if (!CanSend(state_) || sender_.fin_queued()) return;
+  SendFin();
+}
+
+void Connection::Close() {
+  if (app_closed_ || state_ == State::kClosed) return;
+  app_closed_ = true;
+  if (state_ == State::kSynSent) {
+    EnterClosed(CloseReason::kNormal);
+    Post(EventBits::kClosed);
+    return;
+  }
+  if (receiver_.readable_bytes() > 0 && state_ != State::kTimeWait) {
+    Abort();
+    return;
+  }
+  if (CanSend(state_)) SendFin();
+  if (state_ == State::kFinWait2) {
+    life_deadline_ = kFromNextTimerRun;
+    Rearm();
+  }
+}
+
+void Connection::Abort() {
+  if (state_ == State::kClosed || state_ == State::kTimeWait) return;
+  if (state_ != State::kSynSent) {
+    core_.counters.resets_sent.Increment();
+    core_.Reply(
+        {.tuple = tuple_, .seq = sender_.max(), .ack = receiver_.nxt(), .flags = TcpFlags::kRst | TcpFlags::kAck});
+  }
+  app_closed_ = true;
+  EnterClosed(CloseReason::kAborted);
+  if (announced_) Post(EventBits::kClosed);
+}
+
+std::string Connection::ToString() const {
+  return absl::StrCat(tuple_.local.ToString(), " ", tuple_.remote.ToString(), " ", Name(state_),
+                      " una=", sender_.una() - sender_.iss(), " nxt=", sender_.nxt() - sender_.iss(),
+                      " queued=", sender_.queue().bytes(), " cwnd=", sender_.congestion().window(),
+                      " wnd=", sender_.window(), " rcv=", receiver_.nxt() - receiver_.irs(),
+                      " unread=", receiver_.readable_bytes());
+}
+
+}  // namespace luna::tcp

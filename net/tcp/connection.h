@@ -1,0 +1,208 @@
+#ifndef LUNA_NET_TCP_CONNECTION_H_
+#define LUNA_NET_TCP_CONNECTION_H_
+
+// Connection: one TCP connection, as the application and the stack see it.
+//
+// Ownership: the Stack owns it. A reference is good from the event that announced it (kAccepted, or the return of
+// Connect()) until the Reap() after its kClosed event.
+// Thread: the stack's. Calls only append to queues: nothing is sent before the next Stack::Flush(), nothing is
+// destroyed before Stack::Reap(), so an application may call anything from within the handling of an event.
+//
+// Receiving: octets wait in the connection, and close the window, until Read() takes them. Taken octets are the
+// application's, for as long as it likes.
+// Sending: Send() takes references; the octets must not change until they are acknowledged, which is when the
+// references are given back.
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "absl/types/span.h"
+#include "luna/mem/zbuf/zchain.h"
+#include "luna/net/ip/datagram.h"
+#include "luna/net/tcp/config.h"
+#include "luna/net/tcp/core.h"
+#include "luna/net/tcp/event.h"
+#include "luna/net/tcp/receiver.h"
+#include "luna/net/tcp/segment.h"
+#include "luna/net/tcp/sender.h"
+#include "luna/net/tcp/state.h"
+#include "luna/net/wire/address.h"
+#include "luna/sched/clock/time.h"
+#include "luna/sched/timer/timer_wheel.h"
+
+namespace luna::tcp {
+
+class Listener;
+
+enum class [[nodiscard]] SendResult : uint8_t{
+    kOk,
+    kBackpressure,  // the send queue is full: nothing was taken; a kWritable event will come
+    kClosed,        // this side has closed, or the connection is gone: nothing was taken
+};
+
+class Connection final : private timer::Timer {
+ public:
+  // --- Data ---
+  // Queues all of `data` by reference (zero copy) and leaves it empty, or takes nothing. A queue below its limit takes
+  // a chain of any length, so the bound is send_buffer_bytes plus one chain. O(slices).
+  SendResult Send(zbuf::ZChain&& data);
+  // Copies `bytes` into Zbuf once and queues them. Returns how many were taken: fewer than asked when the queue is full
+  // or memory is out (then a kWritable event will come), 0 when closed.
+  size_t Send(absl::Span<const std::byte> bytes);
+  // Octets until back-pressure.
+  uint32_t send_space() const;
+  // Asks for a kWritable event as if Send() had given back-pressure.
+  void WantWritable() { want_writable_ = true; }
+
+  // Takes received octets, at most `limit`. Reopens the window. O(1) when all is taken.
+  zbuf::ZChain Read(size_t limit = std::numeric_limits<size_t>::max());
+  uint32_t readable_bytes() const { return receiver_.readable_bytes(); }
+  // The peer has sent its FIN, and it has been reached in order.
+  bool peer_closed() const { return fin_received_; }
+
+  // --- Closing ---
+  // No more will be sent or read. Queued octets are still delivered, then a FIN. Unread octets make it a reset (RFC
+  // 9293 SHLD-3, RFC 2525 §2.17). The kClosed event comes when both sides are done, at once after a reset.
+  void Close();
+  // No more will be sent (half-close); reading goes on.
+  void ShutdownWrite();
+  // RST, now. Everything queued is dropped.
+  void Abort();
+
+  // --- Facts ---
+  State state() const { return state_; }
+  CloseReason close_reason() const { return close_reason_; }
+  const wire::FourTuple& tuple() const { return tuple_; }
+  bool passive() const { return passive_; }
+  const Sender& sender() const { return sender_; }
+  const Receiver& receiver() const { return receiver_; }
+  bool timestamps() const { return timestamps_; }
+  // "10.0.0.2:61441 10.0.0.1:50000 ESTABLISHED …", for logs and tests.
+  std::string ToString() const;
+
+  // A word for the layer above (sched/r2c keeps its handler here). Inherited from the listener or given to Connect().
+  void* owner() const { return owner_; }
+  void set_owner(void* owner) { owner_ = owner; }
+  // A word for the application.
+  void* context() const { return context_; }
+  void set_context(void* context) { context_ = context; }
+  // Bits for the layer above.
+  uint32_t owner_flags = 0;
+
+ private:
+  friend class Stack;
+  friend class ConnectionPool;
+
+  explicit Connection(Core& core);
+  ~Connection() = default;
+
+  // --- connection.cc ---
+  void StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now);
+  void StartPassive(const Segment& syn, Listener* listener, SeqNum iss, uint32_t timestamp_offset, Time now);
+  void Enter(State next);
+  void EnterClosed(CloseReason reason);
+  void SendFin();
+  void NoteOutput();
+  void NoteStarved();
+  void Establish(uint32_t window, const Segment& segment);
+  void Post(uint32_t event_bits);
+  uint32_t TakePosted();
+  uint32_t send_limit() const { return core_.config.send_buffer_bytes; }
+
+  // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
+  uint32_t OnSegment(Segment& segment, Time now);
+  bool IsPredicted(const Segment& segment) const;
+  uint32_t OnPredicted(Segment& segment, Time now);
+  uint32_t InSynSent(Segment& segment, Time now);
+  uint32_t InSynchronised(Segment& segment, Time now);
+  bool PassesPaws(const Segment& segment);
+  bool CheckSequence(Segment& segment, Time now);
+  uint32_t OnReset(const Segment& segment, Time now);
+  uint32_t OnUnexpectedSyn(const Segment& segment, Time now);
+  bool CheckAck(const Segment& segment, Time now, uint32_t* events);
+  bool CompleteHandshake(const Segment& segment, Time now, uint32_t* events);
+  uint32_t OnFinAcknowledged();
+  uint32_t OnText(Segment& segment, Time now);
+  uint32_t OnFin(const Segment& segment);
+  uint32_t ReachFin();
+  void LearnSynOptions(const Segment& segment, Time now);
+  void NoteTimestamp(const Segment& segment);
+  void NoteReceived(uint32_t bytes, Time now);
+  void ChallengeAck(Time now);
+  void AckNow();
+  uint32_t WritableEvent();
+
+  // --- connection_output.cc ---
+  // Appends what is to be sent now to `out`, until out->size() reaches `limit`. True when nothing is left to do.
+  bool Output(Time now, size_t limit, ip::OutBatch* out);
+  bool OutputSyn(Time now, ip::OutBatch* out);
+  bool OutputData(Time now, size_t limit, ip::OutBatch* out);
+  bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
+  bool OutputProbe(Time now, ip::OutBatch* out);
+  bool OutputAck(Time now, ip::OutBatch* out);
+  void NoteAckSent();
+  void FillOptions(Time now, wire::TcpOptions* options) const;
+  uint32_t TimestampNow(Time now) const;
+
+  // --- connection_timers.cc ---
+  // As life_deadline_: the wait begins at the next timer run, which knows the time (an application's Close() does not).
+  static constexpr Time kFromNextTimerRun = Time::FromNanoseconds(0);
+  // The wheel's entry came due: acts on whichever deadline has passed. Returns EventBits.
+  uint32_t OnTimer(Time now);
+  uint32_t OnRetransmitTimer(Time now);
+  void SetRetransmitTimer(Time now);
+  void Rearm();
+  void ClearTimers();
+
+  // What a segment in order needs, first.
+  Core& core_;
+  State state_ = State::kClosed;
+  bool timestamps_ = false;     // negotiated
+  bool ack_now_ = false;        // an ACK is owed and does not wait
+  bool in_output_ = false;      // in core_.output
+  bool want_writable_ = false;  // a kWritable event is owed
+  bool app_closed_ = false;     // Close() was called: nobody will read
+  bool fin_received_ = false;
+  bool fin_pending_ = false;    // a FIN was seen ahead of RCV.NXT, at fin_seq_
+  uint32_t unacked_bytes_ = 0;  // received in order since our last ACK
+  uint32_t ts_recent_ = 0;      // RFC 7323 §4.3
+  SeqNum last_ack_sent_;
+  Sender sender_;
+  Receiver receiver_;
+  Time retransmit_deadline_ = Time::Infinite();  // also SYN and persist
+  Time ack_deadline_ = Time::Infinite();
+  Time life_deadline_ = Time::Infinite();  // FIN-WAIT-2 of a closed connection
+  wire::FourTuple tuple_;
+  void* owner_ = nullptr;
+  void* context_ = nullptr;
+
+  // Rare.
+  Listener* listener_ = nullptr;  // while half_open_
+  SeqNum fin_seq_;
+  uint32_t timestamp_offset_ = 0;
+  uint32_t posted_ = 0;             // EventBits waiting in core_.posted
+  uint32_t persist_count_ = 0;      // window probes since the window closed, for the back-off
+  uint32_t unanswered_probes_ = 0;  // window probes since the peer's last segment, for R2
+  Time syn_sent_at_;
+  uint16_t peer_mss_ = kDefaultMss;
+  uint16_t mss_ = 0;  // what we can receive in one segment
+  uint8_t peer_shift_ = 0;
+  bool window_scale_ = false;     // both sides sent the option
+  bool peer_timestamps_ = false;  // the peer's SYN carried the option
+  bool syn_pending_ = false;      // a SYN or SYN-ACK is to be sent
+  bool persisting_ = false;       // retransmit_deadline_ is the persist timer
+  bool probe_pending_ = false;    // the persist timer expired: a window probe is to be sent
+  bool passive_ = false;          // opened by a listener (RFC 9293 MUST-11)
+  bool announced_ = false;        // the application knows of it and is owed a kClosed event
+  bool half_open_ = false;        // counted in the listener's backlog
+  bool in_posted_ = false;
+  bool in_starved_ = false;  // in core_.starved
+  bool finished_ = false;    // in core_.finished
+  CloseReason close_reason_ = CloseReason::kNone;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_CONNECTION_H_

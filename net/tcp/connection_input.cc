@@ -1,0 +1,347 @@
+// Segment arrival: RFC 9293 §3.10.7.3 (SYN-SENT) and §3.10.7.4 (all other states), in the RFC's order of steps.
+// LISTEN and CLOSED are stack.cc's: there is no connection there.
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+#include "luna/net/tcp/connection.h"
+#include "luna/net/tcp/listener.h"
+
+namespace luna::tcp {
+
+using stats::DropReason;
+using wire::TcpFlags;
+
+uint32_t Connection::OnSegment(Segment& segment, Time now) {
+  if (IsPredicted(segment)) [[likely]]
+    return OnPredicted(segment, now);
+  if (state_ == State::kSynSent) return InSynSent(segment, now);
+  return InSynchronised(segment, now);
+}
+
+// --- Header prediction: the next segment of an established connection, with nothing unusual about it ---
+
+bool Connection::IsPredicted(const Segment& s) const {
+  constexpr uint16_t kPlain = TcpFlags::kAck;
+  constexpr uint16_t kIgnored = TcpFlags::kPsh;
+  return (s.flags & ~kIgnored) == kPlain && state_ == State::kEstablished && s.seq == receiver_.nxt() &&
+         s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
+         s.ack >= sender_.una() && s.ack <= sender_.nxt() && !sender_.in_recovery() &&
+         (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
+         receiver_.readable_slices() < core_.config.receive_slices_limit &&
+         (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
+}
+
+uint32_t Connection::OnPredicted(Segment& s, Time now) {
+  core_.counters.fast_path_segments.Increment();
+  uint32_t events = 0;
+  NoteTimestamp(s);
+  if (s.ack > sender_.una()) {
+    sender_.OnNewAck(s.ack, s.arrival);
+    SetRetransmitTimer(now);
+    events |= WritableEvent();
+  }
+  const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
+  sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
+  unanswered_probes_ = 0;
+  if (sender_.flight() < sender_.queue().bytes() || sender_.fin_queued()) NoteOutput();
+  if (s.payload_bytes() == 0) return events;
+  NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
+  return events | EventBits::kReadable;
+}
+
+// --- SYN-SENT (RFC 9293 §3.10.7.3) ---
+
+uint32_t Connection::InSynSent(Segment& s, Time now) {
+  const bool has_ack = s.Has(TcpFlags::kAck);
+  if (has_ack && (s.ack <= sender_.iss() || s.ack > sender_.max())) {  // first: check the ACK bit
+    core_.drops.Count(DropReason::kTcpUnacceptableAck);
+    core_.ReplyReset(s, now);
+    return 0;
+  }
+  if (s.Has(TcpFlags::kRst)) {  // second: the RST bit; only believed with an acceptable ACK
+    if (!has_ack) return 0;
+    core_.counters.resets_received.Increment();
+    EnterClosed(CloseReason::kRefused);
+    return EventBits::kClosed;
+  }
+  if (!s.Has(TcpFlags::kSyn)) return 0;  // fourth and fifth
+  LearnSynOptions(s, now);
+  if (!has_ack) {  // simultaneous open (figure 7)
+    Enter(State::kSynReceived);
+    syn_pending_ = true;
+    sender_.SetWindow(s.window, s.seq, SeqNum());
+    NoteOutput();
+    return 0;
+  }
+  Establish(s.window, s);  // RFC 7323 §2.2: the window of a SYN is not scaled
+  AckNow();
+  uint32_t events = EventBits::kConnected;
+  s.TrimBefore(s.seq + 1);
+  events |= OnText(s, now);
+  return events | OnFin(s);
+}
+
+void Connection::LearnSynOptions(const Segment& s, Time) {
+  peer_mss_ = s.options.has_mss ? std::max<uint16_t>(s.options.mss, kMinMss) : kDefaultMss;
+  window_scale_ = s.options.has_window_scale && core_.config.window_scale;
+  peer_shift_ = window_scale_ ? std::min(s.options.window_scale, kMaxWindowShift) : 0;
+  timestamps_ = s.options.has_timestamp && core_.config.timestamps;
+  ts_recent_ = s.options.tsval;
+  receiver_.Start(s.seq, core_.config.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
+  last_ack_sent_ = receiver_.nxt();
+}
+
+// --- All other states (RFC 9293 §3.10.7.4) ---
+
+uint32_t Connection::InSynchronised(Segment& s, Time now) {
+  if (!PassesPaws(s)) return 0;
+  if (!CheckSequence(s, now)) return 0;                       // first: the sequence number
+  if (s.Has(TcpFlags::kRst)) return OnReset(s, now);          // second
+  if (s.Has(TcpFlags::kSyn)) return OnUnexpectedSyn(s, now);  // fourth (third is security: not IPv4's any more)
+  if (!s.Has(TcpFlags::kAck)) {                               // fifth
+    core_.drops.Count(DropReason::kTcpNoAck);
+    return 0;
+  }
+  NoteTimestamp(s);
+  uint32_t events = 0;
+  if (!CheckAck(s, now, &events)) return events;
+  events |= OnText(s, now);  // seventh (sixth is the urgent pointer)
+  return events | OnFin(s);  // eighth
+}
+
+// RFC 7323 §5.3 R1. A RST is exempt; so is a segment without the option (it may come from a middlebox).
+bool Connection::PassesPaws(const Segment& s) {
+  if (!timestamps_ || !s.options.has_timestamp || s.Has(TcpFlags::kRst)) return true;
+  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) return true;
+  core_.drops.Count(DropReason::kTcpPaws);
+  AckNow();
+  return false;
+}
+
+bool Connection::CheckSequence(Segment& s, Time now) {
+  // The peer's half of a simultaneous open: its SYN again, now with an ACK.
+  if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && s.seq == receiver_.irs()) {
+    if (s.Has(TcpFlags::kAck)) {
+      s.TrimBefore(receiver_.nxt());
+      return true;
+    }
+    syn_pending_ = true;  // our SYN-ACK was lost
+    NoteOutput();
+    return false;
+  }
+  if (receiver_.IsAcceptable(s.seq, s.length())) return true;
+  // With a closed window nothing is acceptable, but acknowledgements still count (RFC 9293 §3.10.7.4, MUST-66).
+  if (receiver_.window() == 0 && s.seq == receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
+    if (s.length() > 0) AckNow();
+    s.TrimAfter(s.seq);
+    return true;
+  }
+  core_.drops.Count(s.end() <= receiver_.nxt() && s.length() > 0 ? DropReason::kTcpDuplicate
+                                                                 : DropReason::kTcpOutOfWindow);
+  if (s.Has(TcpFlags::kRst)) return false;
+  // Data that was received before is acknowledged at once: our ACK was lost. Anything else might be blind.
+  if (s.length() > 0) {
+    AckNow();
+  } else {
+    ChallengeAck(now);
+  }
+  return false;
+}
+
+// RFC 5961 §3.2: only the exact number resets; elsewhere in the window a challenge ACK is the answer.
+uint32_t Connection::OnReset(const Segment& s, Time now) {
+  if (s.seq != receiver_.nxt()) {
+    core_.drops.Count(DropReason::kTcpChallengeAck);
+    ChallengeAck(now);
+    return 0;
+  }
+  core_.counters.resets_received.Increment();
+  EnterClosed(state_ == State::kSynReceived ? CloseReason::kRefused : CloseReason::kReset);
+  return announced_ ? EventBits::kClosed : 0;
+}
+
+// RFC 5961 §4.2.
+uint32_t Connection::OnUnexpectedSyn(const Segment&, Time now) {
+  core_.drops.Count(DropReason::kTcpUnexpectedSyn);
+  ChallengeAck(now);
+  return 0;
+}
+
+bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
+  if (state_ == State::kSynReceived && !CompleteHandshake(s, now, events)) return false;
+  unanswered_probes_ = 0;
+  const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
+  switch (sender_.OnAck(s.ack, s.seq, window, s.length() > 0, s.arrival)) {
+    case Sender::Ack::kUnsent:
+      core_.drops.Count(DropReason::kTcpUnacceptableAck);
+      ChallengeAck(now);
+      return false;
+    case Sender::Ack::kOld:
+      core_.drops.Count(DropReason::kTcpOldAck);
+      break;  // its data may still be new
+    case Sender::Ack::kNothing:
+      // A window may have opened, or closed.
+      if (persisting_ || sender_.NeedsProbe()) SetRetransmitTimer(now);
+      break;
+    case Sender::Ack::kDuplicate:
+      break;
+    case Sender::Ack::kNew:
+      persist_count_ = 0;
+      SetRetransmitTimer(now);
+      *events |= WritableEvent();
+      break;
+  }
+  NoteOutput();
+  if (sender_.FinAcknowledged()) *events |= OnFinAcknowledged();
+  return state_ != State::kClosed && state_ != State::kTimeWait;
+}
+
+bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events) {
+  if (s.ack <= sender_.una() || s.ack > sender_.nxt()) {
+    core_.drops.Count(DropReason::kTcpUnacceptableAck);
+    core_.ReplyReset(s, now);
+    return false;
+  }
+  Establish(static_cast<uint32_t>(s.window) << peer_shift_, s);
+  if (half_open_) {
+    half_open_ = false;
+    listener_->HandshakeEnded();
+    listener_ = nullptr;
+  }
+  announced_ = true;
+  *events |= passive() ? EventBits::kAccepted : EventBits::kConnected;
+  return true;
+}
+
+uint32_t Connection::OnFinAcknowledged() {
+  switch (state_) {
+    case State::kFinWait1:
+      Enter(State::kFinWait2);
+      if (app_closed_) {
+        life_deadline_ = kFromNextTimerRun;
+        Rearm();
+      }
+      return 0;
+    case State::kClosing:
+      Enter(State::kTimeWait);
+      EnterClosed(CloseReason::kNormal);
+      return EventBits::kClosed;
+    case State::kLastAck:
+      EnterClosed(CloseReason::kNormal);
+      return EventBits::kClosed;
+    default:
+      return 0;
+  }
+}
+
+uint32_t Connection::OnText(Segment& s, Time now) {
+  if (s.payload_bytes() == 0 || !CanReceive(state_)) return 0;
+  const SeqNum data_end = s.seq + s.payload_bytes();
+  if (app_closed_ && data_end > receiver_.nxt()) {
+    // Nobody will read it: say so (RFC 9293 §3.6.1, RFC 2525 §2.17).
+    core_.drops.Count(DropReason::kTcpClosedReceive);
+    Abort();
+    return 0;
+  }
+  s.TrimBefore(receiver_.nxt());
+  s.TrimAfter(receiver_.edge());
+  if (s.payload_bytes() == 0) {
+    AckNow();
+    return 0;
+  }
+  if (receiver_.readable_slices() + receiver_.out_of_order().blocks().size() >= core_.config.receive_slices_limit) {
+    // Many tiny segments pin an obj each: the peer has to wait although the window has octets left.
+    core_.drops.Count(DropReason::kTcpMemory);
+    s.TrimAfter(s.seq);
+    return 0;
+  }
+  if (s.seq == receiver_.nxt()) {
+    const bool filled_hole = !receiver_.out_of_order().empty();
+    NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
+    if (filled_hole) AckNow();  // RFC 5681 §4.2
+    s.seq = receiver_.nxt();    // what is left of the segment is its FIN
+    return EventBits::kReadable;
+  }
+  const SeqNum after = s.seq + s.payload_bytes();
+  if (!receiver_.AcceptOutOfOrder(s.seq, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
+  s.seq = after;
+  AckNow();  // a duplicate acknowledgement, at once (RFC 5681 §4.2)
+  return 0;
+}
+
+// The FIN sits at s.seq + payload, and OnText() has moved s.seq past the payload.
+uint32_t Connection::OnFin(const Segment& s) {
+  if (s.Has(TcpFlags::kFin) && !fin_received_ && CanReceive(state_)) {
+    fin_pending_ = true;
+    fin_seq_ = s.seq + s.payload_bytes();
+    if (fin_seq_ != receiver_.nxt()) AckNow();
+  } else if (s.Has(TcpFlags::kFin)) {
+    AckNow();  // a retransmission
+  }
+  return fin_pending_ && fin_seq_ == receiver_.nxt() ? ReachFin() : 0;
+}
+
+uint32_t Connection::ReachFin() {
+  fin_pending_ = false;
+  fin_received_ = true;
+  receiver_.AcceptFin();
+  AckNow();
+  switch (state_) {
+    case State::kEstablished:
+      Enter(State::kCloseWait);
+      return EventBits::kPeerClosed;
+    case State::kFinWait1:
+      Enter(State::kClosing);
+      return EventBits::kPeerClosed;
+    case State::kFinWait2:
+      Enter(State::kTimeWait);
+      EnterClosed(CloseReason::kNormal);
+      return EventBits::kPeerClosed | EventBits::kClosed;
+    default:
+      return 0;
+  }
+}
+
+// RFC 7323 §4.3 (2): only a segment that spans the last acknowledgement may set TS.Recent.
+void Connection::NoteTimestamp(const Segment& s) {
+  if (timestamps_ && s.options.has_timestamp && s.seq <= last_ack_sent_ &&
+      static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) {
+    ts_recent_ = s.options.tsval;
+  }
+}
+
+void Connection::NoteReceived(uint32_t bytes, Time now) {
+  core_.counters.bytes_in.Add(bytes);
+  unacked_bytes_ += bytes;
+  if (unacked_bytes_ >= core_.config.ack_every_segments * sender_.mss() ||
+      core_.config.delayed_ack == Duration::Zero()) {
+    AckNow();
+  } else if (ack_deadline_.is_infinite()) {
+    ack_deadline_ = now + core_.config.delayed_ack;
+    Rearm();
+  }
+  if (fin_pending_ && fin_seq_ == receiver_.nxt()) AckNow();
+}
+
+void Connection::ChallengeAck(Time now) {
+  if (core_.challenge_acks.Allow(now)) {
+    AckNow();
+  } else {
+    core_.drops.Count(DropReason::kTcpChallengeAckRateLimited);
+  }
+}
+
+void Connection::AckNow() {
+  ack_now_ = true;
+  NoteOutput();
+}
+
+uint32_t Connection::WritableEvent() {
+  if (!want_writable_ || sender_.queue().bytes() > send_limit() / 2) return 0;
+  want_writable_ = false;
+  return EventBits::kWritable;
+}
+
+}  // namespace luna::tcp

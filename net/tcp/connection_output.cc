@@ -1,0 +1,134 @@
+// Segment emission: SYNs, data, acknowledgements. Called by Stack::Flush() only.
+
+#include <algorithm>
+#include <utility>
+
+#include "luna/net/tcp/connection.h"
+
+namespace luna::tcp {
+
+using wire::TcpFlags;
+
+bool Connection::Output(Time now, size_t limit, ip::OutBatch* out) {
+  switch (state_) {
+    case State::kClosed:
+      return true;
+    case State::kSynSent:
+    case State::kSynReceived:
+      return !syn_pending_ || OutputSyn(now, out);
+    case State::kTimeWait:
+      return !ack_now_ || OutputAck(now, out);
+    default:
+      return OutputData(now, limit, out) && (!ack_now_ || OutputAck(now, out));
+  }
+}
+
+bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
+  wire::TcpOptions options;
+  options.has_mss = true;
+  options.mss = mss_;
+  const bool answer = state_ == State::kSynReceived;
+  // An answer offers only what the peer's SYN offered (RFC 7323 §2.2, §3.2).
+  options.has_window_scale = answer ? window_scale_ : core_.config.window_scale;
+  options.window_scale = receiver_.shift();
+  options.has_timestamp = answer ? timestamps_ : core_.config.timestamps;
+  options.tsval = TimestampNow(now);
+  options.tsecr = answer ? ts_recent_ : 0;
+  const SegmentHeader header{
+      .tuple = tuple_,
+      .seq = sender_.iss(),
+      .ack = answer ? receiver_.nxt() : SeqNum(),
+      .flags = static_cast<uint16_t>(answer ? TcpFlags::kSyn | TcpFlags::kAck : TcpFlags::kSyn),
+      .window = static_cast<uint16_t>(std::min<uint32_t>(core_.config.receive_buffer_bytes, 0xffff)),
+      .options = &options,
+  };
+  ip::OutDatagram datagram;
+  if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
+  out->push_back(std::move(datagram));
+  syn_pending_ = false;
+  syn_sent_at_ = now;
+  return true;
+}
+
+bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
+  if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
+  if (probe_pending_ && !OutputProbe(now, out)) return false;
+  bool sent = false;
+  while (const auto plan = sender_.Next()) {
+    if (out->size() >= limit || !OutputSegment(*plan, now, out)) return false;
+    sender_.OnSent(*plan, now);
+    sent = true;
+  }
+  if (sent ? retransmit_deadline_.is_infinite() || persisting_ : sender_.NeedsProbe() && !persisting_) {
+    SetRetransmitTimer(now);
+  }
+  return true;
+}
+
+bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
+  if (const auto plan = sender_.Probe()) {
+    if (!OutputSegment(*plan, now, out)) return false;
+    sender_.OnProbeSent(*plan);
+  }
+  probe_pending_ = false;
+  return true;
+}
+
+bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out) {
+  wire::TcpOptions options;
+  FillOptions(now, &options);
+  uint16_t flags = TcpFlags::kAck;
+  if (plan.fin) flags |= TcpFlags::kFin;
+  if (plan.push) flags |= TcpFlags::kPsh;
+  const SegmentHeader header{.tuple = tuple_,
+                             .seq = plan.seq,
+                             .ack = receiver_.nxt(),
+                             .flags = flags,
+                             .window = receiver_.Advertise(mss_),
+                             .options = timestamps_ ? &options : nullptr};
+  ip::OutDatagram datagram;
+  const auto offset = static_cast<uint32_t>(plan.seq - sender_.una());
+  if (!core_.Build(header, sender_.queue().Range(offset, plan.bytes), &datagram)) return false;
+  out->push_back(std::move(datagram));
+  core_.counters.bytes_out.Add(plan.bytes);
+  if (plan.retransmit) core_.counters.segments_retransmitted.Increment();
+  NoteAckSent();
+  return true;
+}
+
+bool Connection::OutputAck(Time now, ip::OutBatch* out) {
+  wire::TcpOptions options;
+  FillOptions(now, &options);
+  const SegmentHeader header{.tuple = tuple_,
+                             .seq = sender_.nxt(),
+                             .ack = receiver_.nxt(),
+                             .flags = TcpFlags::kAck,
+                             .window = receiver_.Advertise(mss_),
+                             .options = timestamps_ ? &options : nullptr};
+  ip::OutDatagram datagram;
+  if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
+  out->push_back(std::move(datagram));
+  NoteAckSent();
+  return true;
+}
+
+void Connection::NoteAckSent() {
+  ack_now_ = false;
+  unacked_bytes_ = 0;
+  ack_deadline_ = Time::Infinite();
+  last_ack_sent_ = receiver_.nxt();
+}
+
+void Connection::FillOptions(Time now, wire::TcpOptions* options) const {
+  if (!timestamps_) return;
+  options->has_timestamp = true;
+  options->tsval = TimestampNow(now);
+  options->tsecr = ts_recent_;
+}
+
+// A tick of 1 ms: within RFC 7323 §5.4's range, and what Linux peers use.
+uint32_t Connection::TimestampNow(Time now) const {
+  return timestamp_offset_ + static_cast<uint32_t>(now.nanoseconds() / (1000 * 1000));
+}
+
+}  // namespace luna::tcp

@@ -1,0 +1,61 @@
+#include "luna/net/tcp/core.h"
+
+#include <utility>
+
+#include "luna/net/pmd/packet.h"
+#include "luna/net/wire/tcp_header.h"
+#include "luna/net/wire/tcp_options.h"
+
+namespace luna::tcp {
+
+using wire::TcpFlags;
+
+bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out) {
+  std::byte* obj = slab.Alloc(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes);
+  if (obj == nullptr) {
+    counters.send_no_memory.Increment();
+    return false;
+  }
+  uint8_t* bytes = reinterpret_cast<uint8_t*>(obj + pmd::kTxHeadroomBytes);
+  wire::TcpHeader tcp;
+  tcp.source_port = header.tuple.local.port;
+  tcp.destination_port = header.tuple.remote.port;
+  tcp.sequence = header.seq.raw();
+  tcp.acknowledgment = header.ack.raw();
+  tcp.flags = header.flags;
+  tcp.window = header.window;
+  if (header.options != nullptr) {
+    tcp.header_length = static_cast<uint8_t>(tcp.header_length +
+                                             wire::WriteTcpOptions(*header.options, bytes + wire::TcpHeader::kSize));
+  }
+  wire::Write(tcp, bytes);
+
+  out->source = header.tuple.local.address;
+  out->destination = header.tuple.remote.address;
+  out->ttl = config.ttl;
+  out->packet.data.Append(zbuf::ZRef::Adopt(obj + pmd::kTxHeadroomBytes), tcp.header_length);
+  out->packet.data.Append(std::move(payload));
+  counters.segments_out.Increment();
+  return true;
+}
+
+void Core::Reply(const SegmentHeader& header) {
+  ip::OutDatagram datagram;
+  if (Build(header, zbuf::ZChain(), &datagram)) replies.push_back(std::move(datagram));
+}
+
+void Core::ReplyReset(const Segment& segment, Time now) {
+  if (segment.Has(TcpFlags::kRst)) return;
+  if (!resets.Allow(now)) {
+    drops.Count(stats::DropReason::kTcpRstRateLimited);
+    return;
+  }
+  counters.resets_sent.Increment();
+  if (segment.Has(TcpFlags::kAck)) {
+    Reply({.tuple = segment.tuple, .seq = segment.ack, .flags = TcpFlags::kRst});
+  } else {
+    Reply({.tuple = segment.tuple, .ack = segment.end(), .flags = TcpFlags::kRst | TcpFlags::kAck});
+  }
+}
+
+}  // namespace luna::tcp

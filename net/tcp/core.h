@@ -1,0 +1,100 @@
+#ifndef LUNA_NET_TCP_CORE_H_
+#define LUNA_NET_TCP_CORE_H_
+
+// Core: what the connections of one stack share. Internal to net/tcp. One thread.
+
+#include <cstdint>
+#include <vector>
+
+#include "luna/ctrl/stats/counter.h"
+#include "luna/ctrl/stats/drop_counters.h"
+#include "luna/mem/zbuf/slab.h"
+#include "luna/net/ip/datagram.h"
+#include "luna/net/tcp/config.h"
+#include "luna/net/tcp/segment.h"
+#include "luna/sched/timer/timer_wheel.h"
+
+namespace luna::tcp {
+
+class Connection;
+
+// Counters of a stack, beside the drop reasons.
+struct StackCounters {
+  stats::Counter segments_in;
+  stats::Counter segments_out;
+  stats::Counter segments_retransmitted;
+  stats::Counter bytes_in;   // payload accepted in order
+  stats::Counter bytes_out;  // payload sent, retransmissions included
+  stats::Counter fast_path_segments;
+  stats::Counter connections_opened;  // active
+  stats::Counter connections_accepted;
+  stats::Counter connections_closed;
+  stats::Counter resets_sent;
+  stats::Counter resets_received;
+  stats::Counter timeouts;        // retransmission time-outs
+  stats::Counter send_no_memory;  // segments that waited because the slab was exhausted
+};
+
+// At most `per_second` permissions in each second of the stack's time.
+class RateLimiter {
+ public:
+  explicit RateLimiter(uint32_t per_second) : per_second_(per_second) {}
+  bool Allow(Time now) {
+    if (now - window_start_ >= Duration::Seconds(1) || now < window_start_) {
+      window_start_ = now;
+      used_ = 0;
+    }
+    return used_++ < per_second_;
+  }
+
+ private:
+  uint32_t per_second_;
+  uint32_t used_ = 0;
+  Time window_start_ = Time::FromNanoseconds(0);
+};
+
+// The TCP header of one segment to be sent.
+struct SegmentHeader {
+  wire::FourTuple tuple;
+  SeqNum seq;
+  SeqNum ack;
+  uint16_t flags = 0;
+  uint16_t window = 0;
+  const wire::TcpOptions* options = nullptr;  // null: none
+};
+
+struct Core {
+  Core(const StackConfig& stack_config, zbuf::Slab& header_slab, stats::DropCounters& drop_counters, Time now)
+      : config(stack_config),
+        slab(header_slab),
+        drops(drop_counters),
+        wheel(now),
+        challenge_acks(stack_config.challenge_acks_per_second),
+        resets(stack_config.resets_per_second) {}
+
+  // Builds a segment: the header in an obj of its own with headroom for IP and Ethernet, then the slices of `payload`.
+  // False when the slab is exhausted; `payload` is released then. O(slices).
+  bool Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out);
+
+  // Queues a segment that belongs to no connection (any more); silently not when memory is out.
+  void Reply(const SegmentHeader& header);
+  // The RST that answers `segment` (RFC 9293 §3.10.7.1), subject to the rate limit. Never answers a RST.
+  void ReplyReset(const Segment& segment, Time now);
+
+  const StackConfig config;
+  zbuf::Slab& slab;
+  stats::DropCounters& drops;
+  StackCounters counters;
+  timer::TimerWheel wheel;
+  RateLimiter challenge_acks;
+  RateLimiter resets;
+  ip::OutBatch replies;               // leave before the connections' own segments
+  std::vector<Connection*> output;    // have something to send; each at most once
+  std::vector<Connection*> posted;    // have an event that no segment or timer of theirs carried; each at most once
+  std::vector<Connection*> starved;   // a Send() of theirs found no memory: they get kWritable after the next Reap()
+  std::vector<Connection*> finished;  // closed, waiting for Reap(); each once
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_CORE_H_

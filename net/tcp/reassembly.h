@@ -1,0 +1,52 @@
+#ifndef LUNA_NET_TCP_REASSEMBLY_H_
+#define LUNA_NET_TCP_REASSEMBLY_H_
+
+// Reassembly: received data that is ahead of RCV.NXT (RFC 9293 SHLD-31), as sorted, disjoint, non-touching blocks.
+//
+// Octets that arrived first win over a later copy of them, so a peer cannot rewrite what was already accepted.
+// Bounds: the caller trims to the receive window; the number of blocks is bounded here, against floods of tiny holes.
+// Cost: O(log blocks + slices touched) to insert.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "luna/mem/zbuf/zchain.h"
+#include "luna/net/tcp/seq.h"
+
+namespace luna::tcp {
+
+class Reassembly {
+ public:
+  static constexpr size_t kMaxBlocks = 128;
+
+  struct Block {
+    SeqNum start;
+    zbuf::ZChain data;  // never empty
+    SeqNum end() const { return start + static_cast<uint32_t>(data.bytes()); }
+  };
+
+  // Stores the octets of `data`, which begins at `start`, that are not there yet. False when a new block would exceed
+  // kMaxBlocks: what did not fit is released (the peer sends it again).
+  bool Insert(SeqNum start, zbuf::ZChain data);
+
+  // Takes the data that begins at `next`, or an empty chain. Drops what lies before `next`.
+  zbuf::ZChain TakeFrom(SeqNum next);
+
+  bool empty() const { return blocks_.empty(); }
+  uint32_t bytes() const { return bytes_; }
+  // Lowest first.
+  const std::vector<Block>& blocks() const { return blocks_; }
+  void Clear();
+
+ private:
+  // Puts one piece into the gap before blocks_[index], joining neighbours that it touches.
+  bool Place(size_t index, SeqNum start, zbuf::ZChain piece);
+
+  std::vector<Block> blocks_;
+  uint32_t bytes_ = 0;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_REASSEMBLY_H_

@@ -1,0 +1,128 @@
+#ifndef LUNA_NET_TCP_RECEIVER_H_
+#define LUNA_NET_TCP_RECEIVER_H_
+
+// Receiver: the receive half of a connection. Sequence variables as in RFC 9293 §3.3.1.
+//
+// Invariants: RCV.NXT and the right edge never move left; readable + out-of-order octets never exceed the buffer limit,
+// because nothing beyond the advertised edge is accepted.
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "luna/mem/zbuf/zchain.h"
+#include "luna/net/tcp/config.h"
+#include "luna/net/tcp/reassembly.h"
+#include "luna/net/tcp/seq.h"
+
+namespace luna::tcp {
+
+class Receiver {
+ public:
+  // The peer's SYN was seen: RCV.NXT = IRS + 1. `edge` was promised in our SYN (unscaled).
+  void Start(SeqNum irs, uint32_t buffer_bytes, uint8_t shift) {
+    irs_ = irs;
+    nxt_ = irs + 1;
+    edge_ = nxt_ + std::min<uint32_t>(buffer_bytes, 0xffff);
+    buffer_bytes_ = buffer_bytes;
+    shift_ = shift;
+  }
+
+  SeqNum irs() const { return irs_; }
+  SeqNum nxt() const { return nxt_; }
+  // One past the last octet that the peer may send.
+  SeqNum edge() const { return edge_; }
+  uint32_t window() const { return static_cast<uint32_t>(edge_ - nxt_); }
+  uint8_t shift() const { return shift_; }
+  void set_shift(uint8_t shift) { shift_ = shift; }
+
+  // RFC 9293 §3.10.7.4 first step, the four cases of table 6.
+  bool IsAcceptable(SeqNum seq, uint32_t length) const {
+    const uint32_t wnd = window();
+    if (length == 0) return wnd == 0 ? seq == nxt_ : InWindow(seq, nxt_, wnd);
+    if (wnd == 0) return false;
+    return InWindow(seq, nxt_, wnd) || InWindow(seq + (length - 1), nxt_, wnd);
+  }
+
+  // In-order data at RCV.NXT; takes what the reassembly queue adds to it. Returns the octets by which RCV.NXT moved.
+  uint32_t AcceptInOrder(zbuf::ZChain data) {
+    uint32_t moved = static_cast<uint32_t>(data.bytes());
+    nxt_ += moved;
+    readable_.Append(std::move(data));
+    if (!out_of_order_.empty()) {
+      zbuf::ZChain more = out_of_order_.TakeFrom(nxt_);
+      moved += static_cast<uint32_t>(more.bytes());
+      nxt_ += static_cast<uint32_t>(more.bytes());
+      readable_.Append(std::move(more));
+    }
+    return moved;
+  }
+
+  bool AcceptOutOfOrder(SeqNum seq, zbuf::ZChain data) { return out_of_order_.Insert(seq, std::move(data)); }
+
+  // The FIN at RCV.NXT was reached.
+  void AcceptFin() {
+    nxt_ += 1;
+    edge_ = Max(edge_, nxt_);
+  }
+
+  // Hands data to the application, at most `limit` octets.
+  zbuf::ZChain Take(size_t limit) {
+    if (limit >= readable_.bytes()) return std::exchange(readable_, zbuf::ZChain());
+    return readable_.SplitFront(limit);
+  }
+
+  // The window field to send. Moves the edge when the buffer has room for it to move by a worthwhile step (RFC 9293
+  // §3.8.6.2.2, receiver's silly-window avoidance), never to the left.
+  uint16_t Advertise(uint32_t mss) {
+    const SeqNum target = nxt_ + FreeBytes();
+    if (target > edge_ && WorthAdvertising(target, mss)) {
+      const uint32_t scaled = std::min<uint32_t>(FreeBytes() >> shift_, 0xffff);
+      edge_ = Max(edge_, nxt_ + (scaled << shift_));
+    }
+    // Round up: rounding down would pull back an edge that was promised.
+    const uint32_t scaled = std::min<uint32_t>((window() + (1u << shift_) - 1) >> shift_, 0xffff);
+    edge_ = Max(edge_, nxt_ + (scaled << shift_));
+    return static_cast<uint16_t>(scaled);
+  }
+
+  // True when the application has read enough that the peer should hear of it.
+  bool NeedsWindowUpdate(uint32_t mss) const {
+    const SeqNum target = nxt_ + FreeBytes();
+    if (target <= edge_) return false;
+    const auto step = static_cast<uint32_t>(target - edge_);
+    return step >= std::min(buffer_bytes_ / 2, std::max(2 * mss, buffer_bytes_ / 4)) ||
+           (window() < mss && WorthAdvertising(target, mss));
+  }
+
+  uint32_t readable_bytes() const { return static_cast<uint32_t>(readable_.bytes()); }
+  size_t readable_slices() const { return readable_.slice_count(); }
+  const Reassembly& out_of_order() const { return out_of_order_; }
+
+  // Releases everything that is held.
+  void Clear() {
+    readable_.Clear();
+    out_of_order_.Clear();
+  }
+
+ private:
+  uint32_t FreeBytes() const {
+    const uint32_t used = readable_bytes();
+    return used < buffer_bytes_ ? buffer_bytes_ - used : 0;
+  }
+  bool WorthAdvertising(SeqNum target, uint32_t mss) const {
+    return static_cast<uint32_t>(target - edge_) >= std::min(mss, buffer_bytes_ / 2);
+  }
+
+  SeqNum irs_;
+  SeqNum nxt_;
+  SeqNum edge_;
+  uint32_t buffer_bytes_ = 0;
+  uint8_t shift_ = 0;
+  zbuf::ZChain readable_;  // in order, not yet taken by the application
+  Reassembly out_of_order_;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_RECEIVER_H_

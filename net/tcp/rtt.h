@@ -1,0 +1,79 @@
+#ifndef LUNA_NET_TCP_RTT_H_
+#define LUNA_NET_TCP_RTT_H_
+
+// RttEstimator: smoothed round-trip time and retransmission time-out by RFC 6298, in nanoseconds.
+//
+// Karn's rule is the caller's: Sample() is only called for segments sent once (or timed by a timestamp echo).
+// The back-off of §5.5 lasts until the next valid sample.
+
+#include <algorithm>
+#include <cstdint>
+
+#include "luna/sched/clock/time.h"
+
+namespace luna::tcp {
+
+class RttEstimator {
+ public:
+  struct Limits {
+    Duration initial;  // before the first sample (§2.1)
+    Duration min;      // lower bound (§2.4)
+    Duration max;      // upper bound, also of the back-off (§2.5)
+  };
+
+  explicit RttEstimator(const Limits& limits) : limits_(limits), rto_(limits.initial) {}
+
+  // A measured round trip. Negative values (a clock that went back) count as zero.
+  void Sample(Duration rtt) {
+    rtt = std::max(rtt, Duration::Zero());
+    if (!has_sample_) {
+      srtt_ = rtt;
+      rttvar_ = rtt / 2;
+      has_sample_ = true;
+      min_rtt_ = rtt;
+    } else {
+      const Duration error = rtt < srtt_ ? srtt_ - rtt : rtt - srtt_;
+      rttvar_ += (error - rttvar_) / 4;
+      srtt_ += (rtt - srtt_) / 8;
+      min_rtt_ = std::min(min_rtt_, rtt);
+    }
+    backoff_ = 0;
+    rto_ = Clamp(srtt_ + std::max(kGranularity, rttvar_ * 4));
+  }
+
+  // §5.5: the timer expired; the next time-out is twice as long.
+  void BackOff() {
+    if (backoff_ < 31) ++backoff_;
+  }
+
+  // The time-out now in force, back-off included.
+  Duration rto() const {
+    Duration value = rto_;
+    for (uint32_t i = 0; i < backoff_ && value < limits_.max; ++i) value = value * 2;
+    return std::min(value, limits_.max);
+  }
+
+  const Limits& limits() const { return limits_; }
+  bool has_sample() const { return has_sample_; }
+  Duration srtt() const { return srtt_; }
+  Duration rttvar() const { return rttvar_; }
+  Duration min_rtt() const { return min_rtt_; }
+  uint32_t backoff() const { return backoff_; }
+
+ private:
+  static constexpr Duration kGranularity = Duration::Microseconds(1);  // G of §2: the clock's tick
+
+  Duration Clamp(Duration value) const { return std::clamp(value, limits_.min, limits_.max); }
+
+  Limits limits_;
+  Duration srtt_;
+  Duration rttvar_;
+  Duration min_rtt_;
+  Duration rto_;
+  uint32_t backoff_ = 0;
+  bool has_sample_ = false;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_RTT_H_

@@ -1,0 +1,50 @@
+#ifndef LUNA_NET_TCP_SEND_QUEUE_H_
+#define LUNA_NET_TCP_SEND_QUEUE_H_
+
+// SendQueue: octets from SND.UNA onwards, sent or not, held by reference until they are acknowledged.
+//
+// A ZChain with a cursor. Offsets count from the front (SND.UNA). Range() shares references, so a segment, its
+// retransmission and the queue point at the same octets; nothing is copied. Cost: Append O(1) amortised; Release
+// O(slices released); Range O(slices in the range) when offsets advance, as they do in sending order: a cursor
+// remembers where the last range ended.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "luna/mem/zbuf/zchain.h"
+
+namespace luna::tcp {
+
+class SendQueue {
+ public:
+  // Takes the slices of `data` at the back.
+  void Append(zbuf::ZChain data);
+
+  // References to [offset, offset + length). Pre: offset + length <= bytes().
+  zbuf::ZChain Range(uint32_t offset, uint32_t length);
+
+  // Drops the first `n` octets: they were acknowledged. Pre: n <= bytes().
+  void Release(uint32_t n);
+
+  uint32_t bytes() const { return static_cast<uint32_t>(chain_.bytes()); }
+  size_t slice_count() const { return chain_.slice_count(); }
+  bool empty() const { return chain_.empty(); }
+  // Room behind the last slice, when this queue alone holds its obj: small sends are copied there (see
+  // Connection::Send).
+  zbuf::ZChain& chain() { return chain_; }
+  void Clear();
+
+ private:
+  // A slice by its index, and the offset at which it begins.
+  struct Cursor {
+    size_t index = 0;
+    uint32_t slice_start = 0;  // offset of that slice from the front of the queue
+  };
+
+  zbuf::ZChain chain_;
+  Cursor cursor_;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_SEND_QUEUE_H_

@@ -1,0 +1,275 @@
+#include "luna/net/tcp/stack.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "luna/net/tcp/isn.h"
+
+namespace luna::tcp {
+namespace {
+
+using stats::DropReason;
+using wire::TcpFlags;
+
+// Distinguishes this use of the keyed hash from those in isn.cc.
+constexpr uint64_t kPortDomain = 3;
+
+bool CanBePeer(const wire::IpAddress& address) { return address.IsV4() && address.v4().IsUnicast(); }
+
+}  // namespace
+
+Stack::Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now)
+    : core_(config, slab, drops, now), time_wait_(config.time_wait, config.time_wait_limit) {}
+
+Stack::~Stack() {
+  for (auto& [tuple, connection] : table_) {
+    if (!connection->finished_) connection->EnterClosed(CloseReason::kAborted);
+  }
+  for (Connection* connection : core_.finished) pool_.Delete(connection);
+}
+
+absl::StatusOr<Listener*> Stack::Listen(const wire::Endpoint& local, const ListenOptions& options) {
+  if (local.port == 0) return absl::InvalidArgumentError("cannot listen on port 0: name a port between 1 and 65535");
+  const bool any = local.address.IsUnspecified();
+  for (const auto& [endpoint, listener] : listeners_) {
+    const bool overlaps = any || endpoint.address.IsUnspecified() || endpoint.address == local.address;
+    if (endpoint.port == local.port && overlaps) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("port ", local.port, " already has a listener on ", endpoint.ToString()));
+    }
+  }
+  auto& listener = listeners_[local];
+  listener = std::make_unique<Listener>(local, options);
+  return listener.get();
+}
+
+void Stack::StopListening(Listener* listener) {
+  for (auto& [tuple, connection] : table_) {
+    if (connection->listener_ == listener && connection->half_open_) connection->Abort();
+  }
+  listeners_.erase(listener->local());
+}
+
+absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now) {
+  if (!CanBePeer(remote.address) || remote.port == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot connect to ", remote.ToString(), ": not a unicast IPv4 endpoint"));
+  }
+  if (!CanBePeer(local.address)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot connect from ", local.address.ToString(), ": not a unicast IPv4 address"));
+  }
+  if (table_.size() >= core_.config.max_connections) {
+    return absl::ResourceExhaustedError(absl::StrCat("all ", core_.config.max_connections, " connections are in use"));
+  }
+  if (local.port == 0) {
+    local.port = ChoosePort(local, remote);
+    if (local.port == 0) {
+      return absl::ResourceExhaustedError(absl::StrCat("no free local port between ", core_.config.ephemeral_first,
+                                                       " and ", core_.config.ephemeral_last, " to ",
+                                                       remote.ToString()));
+    }
+  }
+  const wire::FourTuple tuple{local, remote};
+  if (InUse(tuple)) return absl::AlreadyExistsError(absl::StrCat("connection ", tuple.ToString(), " exists"));
+  Connection* connection = pool_.New(core_);
+  connection->owner_ = owner;
+  connection->StartActive(tuple, InitialSequenceNumber(core_.config.secret, tuple, now),
+                          TimestampOffset(core_.config.secret, tuple), now);
+  table_.emplace(tuple, connection);
+  core_.counters.connections_opened.Increment();
+  return connection;
+}
+
+// RFC 6056 §3.3.4: start at a secret offset that differs by destination, and go round the range.
+uint16_t Stack::ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote) const {
+  const uint32_t first = core_.config.ephemeral_first;
+  const uint32_t range = core_.config.ephemeral_last - first + 1u;
+  wire::FourTuple tuple{local, remote};
+  const uint64_t offset = HashTuple(core_.config.secret, tuple, kPortDomain);
+  for (uint32_t i = 0; i < range; ++i) {
+    tuple.local.port = static_cast<uint16_t>(first + (offset + port_counter_++) % range);
+    if (!InUse(tuple) && !listeners_.contains(tuple.local)) return tuple.local.port;
+  }
+  return 0;
+}
+
+Event Stack::Ingest(ip::Datagram&& datagram, Time now) {
+  core_.counters.segments_in.Increment();
+  Segment segment;
+  if (const DropReason reason = ParseSegment(std::move(datagram), &segment); reason != DropReason::kNone) {
+    core_.drops.Count(reason);
+    return {};
+  }
+  const auto found = table_.find(segment.tuple);
+  if (found != table_.end()) {
+    Connection& connection = *found->second;
+    if (!connection.finished_) [[likely]]
+      return ToConnection(connection, segment, now);
+    Settle(connection, now);
+  }
+  if (ToTimeWait(segment, now)) return {};
+  if (Listener* listener = FindListener(segment.tuple.local)) {
+    ToListener(*listener, segment, now);
+  } else {
+    core_.drops.Count(DropReason::kTcpNoConnection);
+    core_.ReplyReset(segment, now);
+  }
+  return {};
+}
+
+Event Stack::ToConnection(Connection& connection, Segment& segment, Time now) {
+  const uint32_t events = connection.OnSegment(segment, now);
+  if (events & EventBits::kAccepted) core_.counters.connections_accepted.Increment();
+  if (connection.finished_) Settle(connection, now);
+  return events == 0 ? Event{} : Event{&connection, events};
+}
+
+void Stack::Settle(Connection& connection, Time now) {
+  if (connection.state() == State::kTimeWait && table_.erase(connection.tuple()) > 0) {
+    time_wait_.Add(connection.tuple(),
+                   {.snd_nxt = connection.sender_.max(),
+                    .rcv_nxt = connection.receiver_.nxt(),
+                    .ts_recent = connection.ts_recent_,
+                    .timestamp_offset = connection.timestamp_offset_,
+                    .timestamps = connection.timestamps_},
+                   now);
+    return;
+  }
+  // The place may belong to a successor already.
+  const auto found = table_.find(connection.tuple());
+  if (found != table_.end() && found->second == &connection) table_.erase(found);
+}
+
+Listener* Stack::FindListener(const wire::Endpoint& local) {
+  auto found = listeners_.find(local);
+  if (found == listeners_.end()) found = listeners_.find(wire::Endpoint{wire::IpAddress(), local.port});
+  if (found == listeners_.end()) found = listeners_.find(wire::Endpoint{wire::Ipv4Address(), local.port});
+  return found == listeners_.end() ? nullptr : found->second.get();
+}
+
+void Stack::ToListener(Listener& listener, const Segment& segment, Time now) {
+  if (segment.Has(TcpFlags::kRst)) return;  // first
+  if (segment.Has(TcpFlags::kAck)) {        // second
+    core_.drops.Count(DropReason::kTcpUnacceptableAck);
+    core_.ReplyReset(segment, now);
+    return;
+  }
+  if (!segment.Has(TcpFlags::kSyn) || segment.Has(TcpFlags::kFin)) {  // third and fourth
+    core_.drops.Count(DropReason::kTcpBadFlags);
+    return;
+  }
+  if (!CanBePeer(segment.tuple.remote.address)) {
+    core_.drops.Count(DropReason::kTcpBadSource);
+    return;
+  }
+  if (listener.Full()) {
+    core_.drops.Count(DropReason::kTcpListenBacklogFull);
+    return;
+  }
+  if (table_.size() >= core_.config.max_connections) {
+    core_.drops.Count(DropReason::kTcpConnectionLimit);
+    return;
+  }
+  Connection* connection = pool_.New(core_);
+  connection->StartPassive(segment, &listener, InitialSequenceNumber(core_.config.secret, segment.tuple, now),
+                           TimestampOffset(core_.config.secret, segment.tuple), now);
+  table_.emplace(segment.tuple, connection);
+}
+
+// RFC 9293 §3.10.7.4 for TIME-WAIT. False: the segment is for whoever listens (a new incarnation).
+bool Stack::ToTimeWait(const Segment& segment, Time now) {
+  TimeWaitRecord* record = time_wait_.Find(segment.tuple);
+  if (record == nullptr) return false;
+  if (segment.Has(TcpFlags::kRst)) {  // RFC 1337: no assassination
+    core_.drops.Count(DropReason::kTcpTimeWait);
+    return true;
+  }
+  if (segment.Has(TcpFlags::kSyn) && !segment.Has(TcpFlags::kAck)) {
+    // RFC 6191: a later timestamp, or without timestamps a later sequence number, is a new connection.
+    const bool stamped = record->timestamps && segment.options.has_timestamp;
+    const bool later = stamped && segment.options.tsval != record->ts_recent
+                           ? static_cast<int32_t>(segment.options.tsval - record->ts_recent) > 0
+                           : segment.seq > record->rcv_nxt;
+    if (later) {
+      time_wait_.Remove(segment.tuple);
+      return false;
+    }
+  }
+  core_.drops.Count(DropReason::kTcpTimeWait);
+  if (segment.length() == 0 && segment.seq == record->rcv_nxt) return true;  // a plain ACK: nothing to say
+  if (segment.Has(TcpFlags::kFin)) time_wait_.Extend(record, now);
+  wire::TcpOptions options;
+  options.has_timestamp = record->timestamps;
+  options.tsval = record->timestamp_offset + static_cast<uint32_t>(now.nanoseconds() / (1000 * 1000));
+  options.tsecr = record->ts_recent;
+  core_.Reply({.tuple = segment.tuple,
+               .seq = record->snd_nxt,
+               .ack = record->rcv_nxt,
+               .flags = TcpFlags::kAck,
+               .options = record->timestamps ? &options : nullptr});
+  return true;
+}
+
+Event Stack::NextEvent(Time now) {
+  while (!core_.posted.empty()) {
+    Connection* connection = core_.posted.back();
+    core_.posted.pop_back();
+    const uint32_t events = connection->TakePosted();
+    if (connection->finished_) Settle(*connection, now);
+    if (events != 0) return {connection, events};
+  }
+  while (timer::Timer* timer = core_.wheel.PopExpired(now)) {
+    auto* connection = static_cast<Connection*>(timer);
+    const uint32_t events = connection->OnTimer(now);
+    if (connection->finished_) Settle(*connection, now);
+    if (events != 0) return {connection, events};
+  }
+  time_wait_.Expire(now);
+  return {};
+}
+
+void Stack::Flush(Time now, size_t limit, ip::OutBatch* out) {
+  size_t replies = 0;
+  while (replies < core_.replies.size() && out->size() < limit) out->push_back(std::move(core_.replies[replies++]));
+  core_.replies.erase(core_.replies.begin(), core_.replies.begin() + static_cast<std::ptrdiff_t>(replies));
+  size_t done = 0;
+  for (; done < core_.output.size() && out->size() < limit; ++done) {
+    Connection* connection = core_.output[done];
+    if (!connection->Output(now, limit, out)) break;
+    connection->in_output_ = false;
+  }
+  core_.output.erase(core_.output.begin(), core_.output.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+size_t Stack::Reap() {
+  for (Connection* connection : core_.starved) {
+    connection->in_starved_ = false;
+    if (!connection->finished_) connection->Post(EventBits::kWritable);
+  }
+  core_.starved.clear();
+  size_t reaped = 0;
+  std::vector<Connection*>& finished = core_.finished;
+  for (size_t i = 0; i < finished.size();) {
+    Connection* connection = finished[i];
+    if (connection->in_output_ || connection->in_posted_) {
+      ++i;
+      continue;
+    }
+    Settle(*connection, Time());  // a no-op unless the application closed it outside every verb
+    pool_.Delete(connection);
+    finished[i] = finished.back();
+    finished.pop_back();
+    ++reaped;
+  }
+  return reaped;
+}
+
+Time Stack::NextDeadline() const {
+  if (!core_.posted.empty() || !core_.starved.empty()) return Time::FromNanoseconds(0);
+  return std::min(core_.wheel.NextDeadline(), time_wait_.NextDeadline());
+}
+
+}  // namespace luna::tcp

@@ -1,0 +1,107 @@
+#ifndef LUNA_NET_TCP_STACK_H_
+#define LUNA_NET_TCP_STACK_H_
+
+// Stack: TCP for one thread, as a deterministic function of (packets, now, configuration).
+//
+//   Event e = stack.Ingest(std::move(datagram), now);   // one packet in; at most one event out
+//   while ((e = stack.NextEvent(now))) …;               // timers, and what application calls caused
+//   stack.Flush(now, limit, &batch);                    // segments to send, in order
+//   stack.Reap();                                       // connections whose kClosed event was handed out are destroyed
+//
+// It reads no clock, draws no random numbers, makes no upcalls and knows no device: packets, time and the secret come
+// in as arguments, so any run replays. Works without an IP layer: whoever has IP datagrams can drive it.
+//
+// Thread: all calls from one thread. Source: RFC 9293, RFC 5961, RFC 6191, RFC 1337.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "luna/ctrl/stats/drop_counters.h"
+#include "luna/mem/zbuf/slab.h"
+#include "luna/net/ip/datagram.h"
+#include "luna/net/tcp/config.h"
+#include "luna/net/tcp/connection.h"
+#include "luna/net/tcp/connection_pool.h"
+#include "luna/net/tcp/core.h"
+#include "luna/net/tcp/event.h"
+#include "luna/net/tcp/listener.h"
+#include "luna/net/tcp/time_wait.h"
+#include "luna/net/wire/address.h"
+#include "luna/sched/clock/time.h"
+
+namespace luna::tcp {
+
+class Stack {
+ public:
+  // `slab` gives the header objs of outgoing segments and the copies of Connection::Send(bytes); `drops` counts refused
+  // segments. Both belong to the same thread and outlive the stack. `now` is where the caller's clock stands.
+  Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now);
+  ~Stack();
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  // --- Opening ---
+  // Listens on `local`; an unspecified address means every address. AlreadyExists when the port is taken,
+  // InvalidArgument for port 0. The listener lives until StopListening().
+  absl::StatusOr<Listener*> Listen(const wire::Endpoint& local, const ListenOptions& options = {});
+  // Half-open handshakes of the listener are reset; established connections stay.
+  void StopListening(Listener* listener);
+  // Starts a connection from `local` to `remote`; local port 0 means: choose one from the ephemeral range (RFC 6056).
+  // `owner` becomes Connection::owner(). The SYN leaves with the next Flush(); kConnected or kClosed follows.
+  // InvalidArgument: an address that cannot be a peer. AlreadyExists: the four-tuple is in use. ResourceExhausted: no
+  // port or no connection is left.
+  absl::StatusOr<Connection*> Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now);
+
+  // --- The verbs ---
+  Event Ingest(ip::Datagram&& datagram, Time now);
+  // An event that no packet carried. Call until it returns none.
+  Event NextEvent(Time now);
+  // Appends segments to `out` until it holds `limit`. What does not fit, or finds no memory, leaves with a later call.
+  void Flush(Time now, size_t limit, ip::OutBatch* out);
+  // Destroys connections that are finished and whose events were all handed out. Returns how many.
+  size_t Reap();
+  // When NextEvent() may have something to do at the earliest.
+  Time NextDeadline() const;
+  // True when Flush() has something to send.
+  bool HasOutput() const { return !core_.output.empty() || !core_.replies.empty(); }
+
+  // --- Facts ---
+  const StackConfig& config() const { return core_.config; }
+  const StackCounters& counters() const { return core_.counters; }
+  // Connections that are not closed, half-open ones included.
+  size_t connections() const { return table_.size(); }
+  size_t time_wait() const { return time_wait_.size(); }
+  // Calls visit(Connection&) for each connection, in no particular order.
+  template <typename Visit>
+  void ForEachConnection(Visit visit) {
+    for (auto& [tuple, connection] : table_) visit(*connection);
+  }
+
+ private:
+  Event ToConnection(Connection& connection, Segment& segment, Time now);
+  // LISTEN (RFC 9293 §3.10.7.2) and CLOSED (§3.10.7.1).
+  void ToListener(Listener& listener, const Segment& segment, Time now);
+  bool ToTimeWait(const Segment& segment, Time now);
+  Listener* FindListener(const wire::Endpoint& local);
+  // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
+  void Settle(Connection& connection, Time now);
+  uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote) const;
+  bool InUse(const wire::FourTuple& tuple) const { return table_.contains(tuple) || time_wait_.Find(tuple) != nullptr; }
+
+  Core core_;
+  ConnectionPool pool_;
+  absl::flat_hash_map<wire::FourTuple, Connection*> table_;
+  TimeWaitTable time_wait_;
+  absl::flat_hash_map<wire::Endpoint, std::unique_ptr<Listener>> listeners_;
+  mutable uint32_t port_counter_ = 0;
+};
+
+}  // namespace luna::tcp
+
+#endif  // LUNA_NET_TCP_STACK_H_

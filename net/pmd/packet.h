@@ -4,9 +4,9 @@
 // Packet: one frame between a PacketIo and the layers above. Concrete and move-only: no virtual call per packet.
 //
 // Shape: `data` is a chain of Zbuf slices. At a PacketIo it begins with the Ethernet header; net/ip trims it from the
-// front on the way up (`TrimFront`) and prepends on the way down into the headroom of the first slice, whose obj belongs
-// to the packet alone (`ZChain::ExtendFront`).
-// Ownership: the chain owns one reference per slice. Thread: the worker that received or built it.
+// front on the way up (`TrimFront`) and prepends on the way down into the headroom of the first slice, whose obj
+// belongs to the packet alone (`ZChain::ExtendFront`). Ownership: the chain owns one reference per slice. Thread: the
+// worker that received or built it.
 
 #include <cstdint>
 
@@ -29,9 +29,9 @@ struct RxMeta {
 
 // Work that the device is asked to do on a frame to be sent. Only set what Capabilities offer.
 struct TxMeta {
-  bool ip_checksum = false;       // fill in the IPv4 header checksum; the field holds 0
-  bool l4_checksum = false;       // fill in the TCP checksum; the field holds the folded pseudo-header sum
-  uint8_t l2_bytes = 0;           // header lengths, valid when any request is set
+  bool ip_checksum = false;  // fill in the IPv4 header checksum; the field holds 0
+  bool l4_checksum = false;  // fill in the TCP checksum; the field holds the folded pseudo-header sum
+  uint8_t l2_bytes = 0;      // header lengths, valid when any request is set
   uint8_t l3_bytes = 0;
   uint8_t l4_bytes = 0;
   uint16_t tso_segment_bytes = 0;  // > 0: cut into segments of this payload size (TSO)
@@ -45,8 +45,8 @@ struct Packet {
   uint32_t bytes() const { return static_cast<uint32_t>(data.bytes()); }
 };
 
-// Room that every layer that starts a packet leaves in front of its own header in the first obj, so that the layers below
-// prepend without a copy: IPv4 without options (20) + Ethernet with one VLAN tag (18), rounded up for alignment.
+// Room that every layer that starts a packet leaves in front of its own header in the first obj, so that the layers
+// below prepend without a copy: IPv4 without options (20) + Ethernet with one VLAN tag (18), rounded up for alignment.
 inline constexpr uint32_t kTxHeadroomBytes = 64;
 
 }  // namespace luna::pmd

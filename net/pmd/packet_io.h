@@ -20,16 +20,16 @@ namespace luna::pmd {
 
 // What a queue can do; constant while it is open. Every false has a software fallback in the layer that would use it.
 struct Capabilities {
-  std::string name;                 // for messages: "net_memif0 queue 0"
-  wire::MacAddress mac;             // our address on the link
-  uint32_t mtu = 1500;              // largest IP datagram
-  uint32_t max_tx_segments = 1;     // slices per frame that TransmitBurst gathers; longer chains are linearised, counted
-  bool tx_ip_checksum = false;      // honours TxMeta::ip_checksum
-  bool tx_tcp_checksum = false;     // honours TxMeta::l4_checksum
-  bool tx_tso = false;              // honours TxMeta::tso_segment_bytes
-  bool trust_rx_checksum = false;   // RxMeta checksum kGood may be believed
-  int kernel_ifindex = 0;           // > 0: the kernel has this link too (AF_XDP, af_packet, TAP): neighbours come from it
-  int poll_fd = -1;                 // readable when frames wait; -1 when the device can only be polled
+  std::string name;                // for messages: "net_memif0 queue 0"
+  wire::MacAddress mac;            // our address on the link
+  uint32_t mtu = 1500;             // largest IP datagram
+  uint32_t max_tx_segments = 1;    // slices per frame that TransmitBurst gathers; longer chains are linearised, counted
+  bool tx_ip_checksum = false;     // honours TxMeta::ip_checksum
+  bool tx_tcp_checksum = false;    // honours TxMeta::l4_checksum
+  bool tx_tso = false;             // honours TxMeta::tso_segment_bytes
+  bool trust_rx_checksum = false;  // RxMeta checksum kGood may be believed
+  int kernel_ifindex = 0;  // > 0: the kernel has this very link too (AF_XDP): neighbours come from it
+  int poll_fd = -1;        // readable when frames wait; -1 when the device can only be polled
 };
 
 // Counters of one queue, single writer (the owning thread).
@@ -38,13 +38,13 @@ struct IoStats {
   uint64_t rx_bytes = 0;
   uint64_t tx_packets = 0;
   uint64_t tx_bytes = 0;
-  uint64_t rx_dropped = 0;         // seen by the device and lost: no buffer, too long, malformed
-  uint64_t rx_no_buffer = 0;       // receive slots that could not be refilled because the slab is exhausted
-  uint64_t tx_full = 0;            // frames refused because the transmit ring was full (the caller keeps them)
-  uint64_t tx_dropped = 0;         // frames that the device will never take (too long, no buffer to linearise)
-  uint64_t tx_linearised = 0;      // frames whose slices had to be copied into one
-  uint64_t bytes_copied_rx = 0;    // payload bytes copied on the way in (0 where the device writes into Zbuf)
-  uint64_t bytes_copied_tx = 0;    // payload bytes copied on the way out (0 where the device gathers)
+  uint64_t rx_dropped = 0;       // seen by the device and lost: no buffer, too long, malformed
+  uint64_t rx_no_buffer = 0;     // receive slots that could not be refilled because the slab is exhausted
+  uint64_t tx_full = 0;          // frames refused because the transmit ring was full (the caller keeps them)
+  uint64_t tx_dropped = 0;       // frames that the device will never take (too long, no buffer to linearise)
+  uint64_t tx_linearised = 0;    // frames whose slices had to be copied into one
+  uint64_t bytes_copied_rx = 0;  // payload bytes copied on the way in (0 where the device writes into Zbuf)
+  uint64_t bytes_copied_tx = 0;  // payload bytes copied on the way out (0 where the device gathers)
 };
 
 class PacketIo {

@@ -68,6 +68,8 @@ class Sender {
   std::optional<Plan> Probe() const;
   // Data or a FIN waits that may not be sent, and nothing is in flight whose acknowledgement would change that.
   bool NeedsProbe() const;
+  // Queued octets, or the FIN, that have not been sent yet (whether or not they may be).
+  bool HasUnsent() const { return nxt_ < DataEnd() || (fin_queued_ && !fin_sent_); }
   // The probe left. Not OnSent(): what is past the window is not in flight.
   void OnProbeSent(const Plan& plan);
 

@@ -1,0 +1,202 @@
+#include "luna/sched/r2c/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+
+namespace luna::r2c {
+namespace {
+
+using tcp::EventBits;
+
+// Connection::owner_flags: events that wait until held reads have been delivered.
+constexpr uint32_t kHeldReadable = 1u << 0;
+constexpr uint32_t kHeldPeerClosed = 1u << 1;
+
+}  // namespace
+
+Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
+    : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
+  CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";
+}
+
+// --- One iteration ---
+
+bool Worker::RunOnce() {
+  now_ = parts_.clock->Now();
+  const size_t received = ReceiveBurst();
+  ProcessInline(received);
+  const bool delivered = DeliverTimers();
+  Flush();
+  PollControlPlane();
+  const bool sending = !frames_.empty();
+  Transmit();
+  parts_.io->Reclaim();
+  parts_.slab->DrainReturns();
+  const int kernel_events = parts_.poller == nullptr ? 0 : parts_.poller->PollIfDue(now_, options_.kernel_events);
+  parts_.stack->Reap();
+
+  const bool busy = received > 0 || delivered || sending || kernel_events > 0;
+  counters_.iterations.Increment();
+  if (busy) counters_.busy_iterations.Increment();
+  return busy;
+}
+
+void Worker::ProcessInline(size_t frames) {
+  for (size_t i = 0; i < frames; ++i) {
+    const tcp::Event event = Ingest(std::move(received_[i]));
+    if (!event) continue;
+    Deliver(event);
+    // An answer leaves right behind its request; bare acknowledgements wait for the end of the burst (MUST-59).
+    if (event.connection->sender().HasUnsent()) Flush();
+  }
+}
+
+size_t Worker::ReceiveBurst() { return parts_.io->ReceiveBurst(absl::MakeSpan(received_), now_); }
+
+tcp::Event Worker::Ingest(pmd::Packet&& frame) {
+  ip::Datagram datagram;
+  switch (parts_.ingress->Accept(std::move(frame), &datagram)) {
+    case ip::Ingress::Verdict::kDatagram:
+      return parts_.stack->Ingest(std::move(datagram), now_);
+    case ip::Ingress::Verdict::kArp:
+      if (parts_.arp != nullptr) parts_.arp->Accept(std::move(datagram.packet), now_, frames_);
+      return {};
+    case ip::Ingress::Verdict::kDropped:
+      return {};
+  }
+  return {};
+}
+
+void Worker::Flush() {
+  if (!parts_.stack->HasOutput() || frames_.size() >= options_.transmit_backlog) return;
+  parts_.stack->Flush(now_, options_.transmit_backlog - frames_.size(), &batch_);
+  parts_.egress->Encapsulate(batch_, now_, frames_);
+}
+
+void Worker::Transmit() {
+  if (frames_.empty()) return;
+  const size_t sent = parts_.io->TransmitBurst(absl::MakeSpan(frames_));
+  frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(sent));
+}
+
+bool Worker::DeliverTimers() {
+  size_t left = options_.events_per_iteration;
+  while (left > 0) {
+    const tcp::Event event = parts_.stack->NextEvent(now_);
+    if (!event) break;
+    Deliver(event);
+    --left;
+  }
+  while (left > 0) {
+    timer::Timer* timer = wheel_.PopExpired(now_);
+    if (timer == nullptr) break;
+    static_cast<AppTimer*>(timer)->OnTimer(now_);
+    --left;
+  }
+  return left < options_.events_per_iteration;
+}
+
+void Worker::PollControlPlane() {
+  parts_.egress->Poll(now_, frames_);
+  if (parts_.resolver == nullptr) return;
+  for (const wire::IpAddress& next_hop : parts_.egress->TakeUnresolved()) parts_.resolver->Resolve(next_hop);
+}
+
+// --- Deliver: the only place where application code runs ---
+
+void Worker::Deliver(const tcp::Event& event) {
+  tcp::Connection& connection = *event.connection;
+  const auto* attachment = static_cast<const Attachment*>(connection.owner());
+  Handler& handler = *attachment->handler;
+  counters_.events_delivered.Increment();
+  uint32_t what = event.what;
+  if (what & EventBits::kAccepted) handler.OnAccepted(connection);
+  if (what & EventBits::kConnected) handler.OnConnected(connection);
+  if (what & EventBits::kWritable) {
+    if (connection.owner_flags & kHeldReadable) what |= EventBits::kReadable;
+    if (connection.owner_flags & kHeldPeerClosed) what |= EventBits::kPeerClosed;
+    connection.owner_flags &= ~(kHeldReadable | kHeldPeerClosed);
+    handler.OnWritable(connection);
+  }
+  if (what & EventBits::kReadable) DeliverReadable(connection, *attachment);
+  if (what & EventBits::kPeerClosed) {
+    if (connection.owner_flags & kHeldReadable) {
+      connection.owner_flags |= kHeldPeerClosed;
+    } else if (connection.state() != tcp::State::kClosed) {
+      handler.OnPeerClosed(connection);
+    }
+  }
+  if (what & EventBits::kClosed) handler.OnClosed(connection, connection.close_reason());
+}
+
+void Worker::DeliverReadable(tcp::Connection& connection, const Attachment& attachment) {
+  if (attachment.delivery.hold_reads_while_send_full && connection.send_space() == 0 &&
+      tcp::CanSend(connection.state()) && !connection.sender().fin_queued()) {
+    connection.owner_flags |= kHeldReadable;
+    connection.WantWritable();
+    counters_.reads_held.Increment();
+    return;
+  }
+  zbuf::ZChain data = connection.Read();
+  if (!data.empty()) attachment.handler->OnReadable(connection, std::move(data));
+}
+
+// --- Set-up and shut-down ---
+
+Worker::Attachment* Worker::Attach(Handler& handler, const Delivery& delivery) {
+  for (Attachment& attachment : attachments_) {
+    if (attachment.handler == &handler &&
+        attachment.delivery.hold_reads_while_send_full == delivery.hold_reads_while_send_full) {
+      return &attachment;
+    }
+  }
+  attachments_.push_back({&handler, delivery});
+  return &attachments_.back();
+}
+
+absl::Status Worker::Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery, uint32_t backlog) {
+  absl::StatusOr<tcp::Listener*> listener =
+      parts_.stack->Listen(local, {.backlog = backlog, .owner = Attach(handler, delivery)});
+  if (!listener.ok()) return listener.status();
+  listeners_.push_back(*listener);
+  return absl::OkStatus();
+}
+
+void Worker::StopListening() {
+  for (tcp::Listener* listener : listeners_) parts_.stack->StopListening(listener);
+  listeners_.clear();
+}
+
+absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, Handler& handler,
+                                                 const Delivery& delivery) {
+  absl::StatusOr<wire::IpAddress> source = parts_.egress->SelectSource(remote.address);
+  if (!source.ok()) return source.status();
+  return parts_.stack->Connect({*source, 0}, remote, Attach(handler, delivery), now_);
+}
+
+void Worker::Run(const std::atomic<bool>& stop) {
+  while (!stop.load(std::memory_order_relaxed)) RunOnce();
+}
+
+size_t Worker::Drain(Duration limit) {
+  StopListening();
+  std::vector<tcp::Connection*> open;
+  parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });
+  for (tcp::Connection* connection : open) connection->Close();
+  const Time deadline = parts_.clock->Now() + limit;
+  while (parts_.stack->connections() > 0 && now_ < deadline) RunOnce();
+
+  open.clear();
+  parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });
+  for (tcp::Connection* connection : open) connection->Abort();
+  const Time device_deadline = parts_.clock->Now() + Duration::Milliseconds(100);
+  do {
+    RunOnce();
+  } while ((!frames_.empty() || parts_.io->Reclaim() > 0) && now_ < device_deadline);
+  frames_.clear();
+  return open.size();
+}
+
+}  // namespace luna::r2c

@@ -1,0 +1,139 @@
+#ifndef LUNA_SCHED_R2C_WORKER_H_
+#define LUNA_SCHED_R2C_WORKER_H_
+
+// Worker: one run-to-completion thread (LUNA §5.1). NIC queue, IP, TCP, application and kernel descriptors in one loop.
+//
+// An iteration, in inline-r2c: Receive a burst; for each packet Ingest, Deliver to the handler and Flush its answer;
+// then timers, the rest of the output, the device's deferred work, a bounded look at epoll, and Reap. See RunOnce().
+// Application code runs in Deliver only.
+//
+// It composes, and owns none of its parts: apps/runtime makes them; tests use fakes. Thread: one, for everything.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "luna/ctrl/stats/counter.h"
+#include "luna/mem/zbuf/slab.h"
+#include "luna/net/ip/arp.h"
+#include "luna/net/ip/egress.h"
+#include "luna/net/ip/ingress.h"
+#include "luna/net/pmd/packet_io.h"
+#include "luna/net/tcp/stack.h"
+#include "luna/net/wire/address.h"
+#include "luna/sched/clock/clock.h"
+#include "luna/sched/r2c/handler.h"
+#include "luna/sched/r2c/kernel_poller.h"
+#include "luna/sched/timer/timer_wheel.h"
+
+namespace luna::r2c {
+
+// Told which next hops the kernel should resolve (ctrl/netlink does so).
+class NeighbourResolver {
+ public:
+  virtual ~NeighbourResolver() = default;
+  virtual void Resolve(const wire::IpAddress& next_hop) = 0;
+};
+
+struct WorkerParts {
+  Clock* clock = nullptr;
+  pmd::PacketIo* io = nullptr;
+  zbuf::Slab* slab = nullptr;
+  ip::Ingress* ingress = nullptr;
+  ip::Egress* egress = nullptr;
+  tcp::Stack* stack = nullptr;
+  ip::Arp* arp = nullptr;                 // null: the kernel answers ARP on this link
+  NeighbourResolver* resolver = nullptr;  // null: nobody to ask
+  KernelPoller* poller = nullptr;         // null: no kernel descriptors
+};
+
+struct WorkerOptions {
+  size_t receive_burst = 32;           // frames per ReceiveBurst, the paper's "batch"
+  size_t transmit_backlog = 512;       // frames that wait for the device before TCP stops making more
+  size_t events_per_iteration = 1024;  // bound on timer and posted events between two bursts
+  int kernel_events = 16;              // bound on kernel events per iteration (LUNA §7.2)
+};
+
+struct WorkerCounters {
+  stats::Counter iterations;
+  stats::Counter busy_iterations;  // that received or sent a frame, or delivered an event
+  stats::Counter events_delivered;
+  stats::Counter reads_held;  // deliveries put off because the send queue was full
+};
+
+class Worker {
+ public:
+  // All parts outlive the worker; arp, resolver and poller may be null.
+  Worker(const WorkerParts& parts, const WorkerOptions& options);
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Accepts connections to `port` on `address` (unspecified: any of ours). Errors: as tcp::Stack::Listen.
+  absl::Status Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery = {},
+                      uint32_t backlog = 1024);
+  // Stops accepting. Established connections stay.
+  void StopListening();
+  // Connects from the address that the route prefers. OnConnected or OnClosed follows. Errors: as tcp::Stack::Connect,
+  // and NotFound when there is no route.
+  absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, Handler& handler,
+                                           const Delivery& delivery = {});
+
+  // One iteration. Returns true when there was something to do.
+  bool RunOnce();
+  // Iterations until `*stop` is true, looked at once per iteration.
+  void Run(const std::atomic<bool>& stop);
+  // Closes everything in order: listeners first, then each connection as its handler would (queued octets are still
+  // sent), and runs until no connection is left or `limit` has passed; then resets the rest, and waits (a little) for
+  // the device to let go of its frames. Returns the number of connections that had to be reset.
+  size_t Drain(Duration limit);
+
+  void Arm(AppTimer& timer, Time deadline) { wheel_.Arm(timer, deadline); }
+  void Cancel(AppTimer& timer) { wheel_.Cancel(timer); }
+  // The time of the iteration under way.
+  Time now() const { return now_; }
+
+  tcp::Stack& stack() { return *parts_.stack; }
+  zbuf::Slab& slab() { return *parts_.slab; }
+  KernelPoller* poller() { return parts_.poller; }
+  const WorkerCounters& counters() const { return counters_; }
+
+ private:
+  // What Connection::owner() points at.
+  struct Attachment {
+    Handler* handler;
+    Delivery delivery;
+  };
+
+  // The verbs.
+  size_t ReceiveBurst();
+  void ProcessInline(size_t frames);
+  tcp::Event Ingest(pmd::Packet&& frame);
+  void Deliver(const tcp::Event& event);
+  void Flush();
+  void Transmit();
+
+  bool DeliverTimers();
+  void DeliverReadable(tcp::Connection& connection, const Attachment& attachment);
+  void PollControlPlane();
+  Attachment* Attach(Handler& handler, const Delivery& delivery);
+
+  const WorkerParts parts_;
+  const WorkerOptions options_;
+  Time now_;
+  std::vector<pmd::Packet> received_;
+  ip::OutBatch batch_;               // from TCP to IP
+  std::vector<pmd::Packet> frames_;  // from IP to the device; front ones first
+  timer::TimerWheel wheel_;          // the application's timers
+  std::deque<Attachment> attachments_;
+  std::vector<tcp::Listener*> listeners_;
+  WorkerCounters counters_;
+};
+
+}  // namespace luna::r2c
+
+#endif  // LUNA_SCHED_R2C_WORKER_H_

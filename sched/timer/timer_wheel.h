@@ -15,20 +15,24 @@
 // Range. Nine levels of 64 slots: 54 bits of granules, the whole of Time. There is no horizon, and no deadline is
 // clamped.
 //
-// Shape. With `cursor` the granule up to which everything is done, a timer for granule g lies on the level of the
-// highest of its nine base-64 digits in which g and cursor differ, in the slot named by that digit of g:
+// Shape. With `cursor` the granule up to which everything is done, level l cuts granules into slots of 64^l, and 64
+// slots into a block. It holds timers of the cursor's block and of the block after it, 128 slots in all; a timer lies
+// on the lowest level that reaches it:
 //
-//   level 0: the granules of the cursor's block of 64        (65.5 us)   exact
-//   level 1: the other blocks of 64 within 64 * 64           (4.2 ms)
-//   level 2: ...                                             (268 ms), (17 s), (18 min), (20 h), (52 d), (9 y), (584 y)
+//   level                0       1        2        3       4         5        6       7        8
+//   a slot is            1.0 us  65.5 us  4.19 ms  268 ms  17.2 s    18.3 min 19.5 h  52.1 d   9.1 y
+//   reaches at least     65.5 us 4.19 ms  268 ms   17.2 s  18.3 min  19.5 h   52.1 d  9.1 y    584 y
 //
-// So the lowest occupied level holds the earliest timers, its lowest occupied slot the earliest of those, and two bit
-// scans find it. When the cursor reaches a slot of a higher level, the slot's timers move to lower levels ("cascade"),
-// each timer at most eight times in its life. The cursor jumps from occupied slot to occupied slot, so work depends on
-// the timers passed and never on the time passed: a jump of a year over an empty wheel costs one step.
+// Each level has an occupancy bitmap, so its first slot is two bit scans away. When the cursor reaches a slot of a
+// higher level, the slot's timers move to lower ones ("cascade"), each timer at most eight times in its life. The
+// cursor jumps from occupied slot to occupied slot, so work depends on the timers passed and never on the time passed:
+// a jump of a year over an empty wheel costs one step.
 //
-// One cascade moves all timers of one slot within one call of PopExpired. A million idle timers due minutes from now,
-// evenly spread, move about 16,000 at a time; see timer_wheel_benchmark.cc for what that costs.
+// No stall. A hundred thousand connections with a timeout of 200 ms fill one slot of level 3; to move them all when the
+// cursor gets there would hold up every packet for milliseconds. Hence the second block: a slot's timers may move down
+// from the moment when the cursor enters the slot before it, and each PopExpired that finds nothing due moves
+// kAheadTimers of them. A loop that polls once per granule has by then moved 512 timers of a slot of level 1, 32,768 of
+// level 2 and two million of level 3. What is left moves at once, as it does after a sleep.
 //
 // Lazy re-arm. A timer whose deadline is pushed out by every packet (retransmission, keep-alive, idle) need not be
 // touched by every packet. The owner keeps the true deadline beside the timer and leaves an entry that is armed for an
@@ -93,6 +97,8 @@ static_assert(sizeof(Timer) <= 32);
 class TimerWheel {
  public:
   static constexpr Duration kGranule = Duration::Nanoseconds(1024);
+  // How many timers one PopExpired moves down ahead of time.
+  static constexpr int kAheadTimers = 8;
 
   // `now`: where the caller's clock stands. Any Time is right; one near the clock saves the first timers a few
   // cascades.
@@ -111,20 +117,23 @@ class TimerWheel {
   void Cancel(Timer& timer);
 
   // Takes out one timer that is due at `now` and disarms it; null when none is.
-  // Order: by granule; within a granule in the order of arming. A deadline that was past when armed counts as of the
-  // granule that the wheel had reached. `now` should not decrease; when it does, timers wait and none is early. O(1)
-  // amortised; without a due timer a few instructions. Call until null before sleeping by NextDeadline().
+  // Order: by granule. Within a granule the order is unspecified, but a function of the calls alone, so that a run
+  // replays. A deadline that was past when armed counts as of the granule that the wheel had reached. `now` should not
+  // decrease; when it does, timers wait and none is early. O(1) amortised; without a due timer a few instructions and
+  // at most kAheadTimers moves. Call until null before sleeping by NextDeadline().
   Timer* PopExpired(Time now);
 
   // When to call PopExpired next: never later than the earliest RoundUp(deadline), Time::Infinite() when empty.
-  // Exact when that timer is less than 64 granules' block away; otherwise a bound at which PopExpired makes progress,
-  // so that a loop that sleeps until NextDeadline() wakes at most eight times too often per timer. After
-  // PopExpired(now) returned null, it is > now. O(1).
+  // Exact when that timer is less than 64 granules away; otherwise a bound at which PopExpired makes progress, so that
+  // a loop that sleeps until NextDeadline() wakes at most eight times too often per timer. After PopExpired(now)
+  // returned null, it is > now. O(1).
   Time NextDeadline() const;
 
   bool empty() const { return occupied_levels_ == 0; }
   // Armed timers.
   size_t size() const { return size_; }
+  // How often a timer was moved to a lower level, in all. For tests and benchmarks: the wheel's hidden work.
+  uint64_t moves() const { return moves_; }
 
   // The first Time at which a timer armed for `deadline` may be handed out. Time::Infinite() for what Arm takes as
   // never.
@@ -137,10 +146,12 @@ class TimerWheel {
   static constexpr int kGranuleBits = 10;
   static constexpr int kLevelBits = 6;
   static constexpr int kLevels = 9;
-  static constexpr uint64_t kSlotMask = 63;
+  // Two blocks.
+  static constexpr int kSlots = 128;
   static_assert(kGranuleBits + kLevels * kLevelBits == 64);
   // A granule is the number of whole kGranules since the least Time.
   static constexpr uint64_t kLastGranule = (uint64_t{1} << (kLevels * kLevelBits)) - 1;
+  static constexpr uint64_t kNoGranule = UINT64_MAX;
 
   // Signed nanoseconds to unsigned ones of the same order, and back.
   static constexpr uint64_t Offset(Time t) { return static_cast<uint64_t>(t.nanoseconds()) ^ (uint64_t{1} << 63); }
@@ -153,27 +164,52 @@ class TimerWheel {
     return Time::FromNanoseconds(static_cast<int64_t>((granule << kGranuleBits) ^ (uint64_t{1} << 63)));
   }
 
-  // Where the earliest occupied slot is and the granule it begins with. The wheel must not be empty.
+  // One slot: its level, its number there (a granule's digits above the level's, modulo 128), and its first granule.
   struct Position {
     int level;
     int slot;
     uint64_t granule;
   };
+
+  static constexpr int SlotOf(uint64_t granule, int level) {
+    return static_cast<int>(granule >> (level * kLevelBits) & (kSlots - 1));
+  }
+
+  // The occupied slot that begins first; of those that begin together the one of the highest level, since its timers
+  // have still to be sorted among the others. The wheel must not be empty.
   Position Earliest() const;
+  Position FirstOf(int level) const;
 
-  void Link(Timer& timer, uint64_t granule);
+  // Puts the timer on the lowest level that reaches `granule`, or the cursor when that is later. Returns its slot's
+  // first granule.
+  uint64_t Link(Timer& timer, uint64_t granule);
+  // Takes the timer out of its slot; leaves its deadline and size_ alone.
   void Unlink(Timer& timer);
-  void Cascade(int level, int slot);
+  // Takes the timer out and disarms it.
+  void Disarm(Timer& timer);
+  // Moves at most `limit` timers of a slot to lower levels.
+  void Cascade(int level, int slot, size_t limit);
+  // Nothing is due: moves the cursor up to `now` and some timers down ahead of time.
+  void Advance(uint64_t now);
+  // The levels from 1 on whose slot after the cursor's is occupied, as bits.
+  uint32_t LevelsAhead() const;
 
-  // The granule up to which the wheel has worked: no armed timer lies before it.
+  // The granule up to which the wheel has worked. Every armed timer's granule is at or after it; on levels above 0 even
+  // the start of its slot is after it.
   uint64_t cursor_;
-  size_t size_ = 0;
+  // No slot begins before this granule. May be too small after a Cancel; PopExpired mends it when it gets there.
+  uint64_t first_granule_ = kNoGranule;
+  // LevelsAhead() as of the block of level 0 that is ahead_block_, less the slots that were emptied since.
+  uint64_t ahead_block_;
+  uint32_t levels_ahead_ = 0;
   // Bit l: level l has an occupied slot.
   uint32_t occupied_levels_ = 0;
-  // Bit s of [l]: slots_[l][s] is not empty.
-  std::array<uint64_t, kLevels> occupied_slots_ = {};
+  size_t size_ = 0;
+  uint64_t moves_ = 0;
+  // Bit s of [l][h]: slots_[l][64 * h + s] is not empty.
+  std::array<std::array<uint64_t, 2>, kLevels> occupied_slots_ = {};
   // The first timer of each slot's circular list, or null.
-  std::array<std::array<Timer*, 64>, kLevels> slots_ = {};
+  std::array<std::array<Timer*, kSlots>, kLevels> slots_ = {};
 };
 
 }  // namespace luna::timer

@@ -30,7 +30,6 @@ class WheelAndModel {
   std::string Arm(int i, Time deadline) {
     wheel_.Arm(*timers_[i], deadline);
     Forget(i);
-    // The multimap keeps equal keys in order of insertion: the order that the wheel promises.
     const int64_t due = Ceiling(deadline);
     if (due != INT64_MAX) positions_[i] = due_.emplace(std::max(due, reached_), i);
     if (due != INT64_MAX && timers_[i]->deadline() != deadline) return "deadline() differs from what was armed";
@@ -45,10 +44,22 @@ class WheelAndModel {
 
   std::string PopOne(Time now) {
     Timer* const popped = wheel_.PopExpired(now);
-    const int want = PopFromModel(now);
-    const int got = popped == nullptr ? -1 : popped->kind();
-    if (got != want) return absl::StrCat("popped ", got, ", should be ", want, " at ", now.nanoseconds());
-    if (popped != nullptr && popped->armed()) return "a popped timer says that it is armed";
+    const auto first = due_.begin();
+    const bool due = first != due_.end() && first->first <= Floor(now);
+    if ((popped != nullptr) != due)
+      return absl::StrCat(due ? "popped nothing" : "popped early", " at ", now.nanoseconds());
+    if (popped == nullptr) {
+      reached_ = std::max(reached_, Floor(now));
+      return Compare();
+    }
+    if (popped->armed()) return "a popped timer says that it is armed";
+    const auto position = positions_[popped->kind()];
+    if (position == due_.end()) return "popped a timer that was not armed";
+    // Any of those that are due together.
+    if (position->first != first->first)
+      return absl::StrCat("popped one of ", position->first, " before ", first->first);
+    reached_ = first->first;
+    Forget(popped->kind());
     return Compare();
   }
 
@@ -81,18 +92,6 @@ class WheelAndModel {
   void Forget(int i) {
     if (positions_[i] != due_.end()) due_.erase(positions_[i]);
     positions_[i] = due_.end();
-  }
-
-  int PopFromModel(Time now) {
-    const auto first = due_.begin();
-    if (first == due_.end() || first->first > Floor(now)) {
-      reached_ = std::max(reached_, Floor(now));
-      return -1;
-    }
-    reached_ = first->first;
-    const int i = first->second;
-    Forget(i);
-    return i;
   }
 
   std::string Compare() const {

@@ -1,5 +1,6 @@
 #include "luna/sched/timer/timer_wheel.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
@@ -130,21 +131,77 @@ TEST_F(TimerWheelTest, TheWholeOfTimeIsInRange) {
   EXPECT_EQ(wheel.PopExpired(Time::Infinite()), nullptr);
 }
 
-TEST_F(TimerWheelTest, DeadlineOrderAndArmingOrderWithinAGranule) {
+TEST_F(TimerWheelTest, DeadlineOrder) {
   std::vector<std::unique_ptr<Timer>> timers;
-  // Descending granules, two timers in each, over all levels up to days.
+  // Descending granules, over all levels up to days.
   for (int shift = 47; shift >= 11; --shift) {
-    for (int64_t within : {1000, 1}) {
-      timers.push_back(std::make_unique<Timer>());
-      wheel_.Arm(*timers.back(), After((int64_t{1} << shift) + within));
-    }
+    timers.push_back(std::make_unique<Timer>());
+    wheel_.Arm(*timers.back(), After((int64_t{1} << shift) + 1));
   }
   const Time far = After(int64_t{1} << 50);
-  for (size_t pair = timers.size() / 2; pair-- > 0;) {
-    EXPECT_EQ(wheel_.PopExpired(far), timers[2 * pair].get()) << "armed first";
-    EXPECT_EQ(wheel_.PopExpired(far), timers[2 * pair + 1].get());
-  }
+  for (size_t i = timers.size(); i-- > 0;) EXPECT_EQ(wheel_.PopExpired(far), timers[i].get());
   EXPECT_EQ(wheel_.PopExpired(far), nullptr);
+}
+
+// A timer on a high level, armed long ago, and one on a low level, armed just now, for a granule shortly before or
+// after it.
+TEST_F(TimerWheelTest, DeadlineOrderAcrossLevels) {
+  for (int64_t difference : {-kGranule, kGranule}) {
+    for (int64_t far : {int64_t{300'000}, int64_t{9'000'000}, int64_t{600'000'000}, int64_t{40'000'000'000}}) {
+      TimerWheel wheel(kStart);
+      Timer old_timer;
+      Timer new_timer;
+      wheel.Arm(old_timer, After(far));
+      const Time shortly_before = After(far - 3 * kGranule);
+      EXPECT_EQ(wheel.PopExpired(shortly_before), nullptr);
+      wheel.Arm(new_timer, After(far + difference));
+      Timer* const first = wheel.PopExpired(After(2 * far));
+      EXPECT_EQ(first, difference < 0 ? &new_timer : &old_timer) << far;
+      EXPECT_NE(wheel.PopExpired(After(2 * far)), nullptr);
+    }
+  }
+}
+
+// Many timers due in one slot of each level: a loop that polls once per granule never moves more than a few at a time.
+TEST_F(TimerWheelTest, BusyLoopNeverStallsInACascade) {
+  const struct {
+    int timers;
+    Duration delay;
+    Duration spread;
+  } kCases[] = {
+      {400, Duration::Microseconds(200), Duration::Microseconds(50)},
+      {20'000, Duration::Milliseconds(10), Duration::Milliseconds(4)},
+      {50'000, Duration::Milliseconds(300), Duration::Milliseconds(100)},
+  };
+  for (const auto& c : kCases) {
+    TimerWheel wheel(kStart);
+    const auto timers = std::make_unique<Timer[]>(c.timers);
+    for (int i = 0; i < c.timers; ++i) {
+      wheel.Arm(timers[i], kStart + c.delay + Duration::Nanoseconds(c.spread.nanoseconds() * i / c.timers));
+    }
+    uint64_t most_moves = 0;
+    for (Time now = kStart; !wheel.empty(); now += TimerWheel::kGranule) {
+      Timer* popped;
+      do {
+        const uint64_t before = wheel.moves();
+        popped = wheel.PopExpired(now);
+        most_moves = std::max(most_moves, wheel.moves() - before);
+        if (popped != nullptr) {
+          ASSERT_EQ(popped->deadline(), Time::Infinite());
+        }
+      } while (popped != nullptr);
+    }
+    EXPECT_GE(wheel.moves(), static_cast<uint64_t>(c.timers)) << "the case shows nothing";
+    EXPECT_LE(most_moves, uint64_t{TimerWheel::kAheadTimers}) << c.timers;
+  }
+}
+
+TEST_F(TimerWheelTest, MovesEachTimerAtMostEightTimes) {
+  TimerWheel wheel(Time::FromNanoseconds(INT64_MIN));
+  Timer timer;
+  wheel.Arm(timer, Time::FromNanoseconds(INT64_MAX - 1023));
+  EXPECT_EQ(wheel.PopExpired(Time::Infinite()), &timer);
+  EXPECT_LE(wheel.moves(), 8u);
 }
 
 TEST_F(TimerWheelTest, ReArmMovesBothWays) {
@@ -329,6 +386,13 @@ std::string RandomStep(WheelAndModel& both, std::mt19937_64& random, int timers,
       return both.PopAll(*now);
     case 7:
       return both.Arm(i, Time::Infinite());
+    case 8:
+      // As a busy loop does: timers move down ahead of time.
+      for (uint64_t polls = random() % 200; polls > 0; --polls) {
+        *now += Duration::Nanoseconds(static_cast<int64_t>(random() % 2'000));
+        if (std::string problem = both.PopAll(*now); !problem.empty()) return problem;
+      }
+      return "";
     default:
       return both.Arm(i, *now + RandomDelay(random));
   }

@@ -1,6 +1,6 @@
 #include "luna/mem/zbuf/arena.h"
 
-#include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,20 +11,50 @@
 namespace luna::zbuf {
 namespace {
 
-// All arenas of the process; only checks look here.
-ABSL_CONST_INIT absl::Mutex all_arenas_mutex(absl::kConstInit);
+// All arenas of the process; only checks look here. The range is kept apart from the arena, so that a search never
+// touches an arena that another thread is destroying.
+struct Entry {
+  std::atomic<uintptr_t> base{0};
+  std::atomic<size_t> bytes{0};
+  std::atomic<const Arena*> arena{nullptr};
+};
+constinit Entry all_arenas[kMaxArenas];
+constinit std::mutex all_arenas_mutex;  // of writers
 
-std::vector<const Arena*>& AllArenas() ABSL_EXCLUSIVE_LOCKS_REQUIRED(all_arenas_mutex) {
-  static auto* const arenas = new std::vector<const Arena*>;
-  return *arenas;
+void Register(const Arena* arena) {
+  std::lock_guard<std::mutex> lock(all_arenas_mutex);
+  for (Entry& entry : all_arenas) {
+    if (entry.arena.load(std::memory_order_relaxed) != nullptr) continue;
+    entry.arena.store(arena, std::memory_order_relaxed);
+    entry.base.store(reinterpret_cast<uintptr_t>(arena->base()), std::memory_order_relaxed);
+    entry.bytes.store(arena->bytes(), std::memory_order_release);
+    return;
+  }
+  LOG(FATAL) << "more than " << kMaxArenas << " arenas";
+}
+
+void Unregister(const Arena* arena) {
+  std::lock_guard<std::mutex> lock(all_arenas_mutex);
+  for (Entry& entry : all_arenas) {
+    if (entry.arena.load(std::memory_order_relaxed) != arena) continue;
+    entry.bytes.store(0, std::memory_order_relaxed);
+    entry.arena.store(nullptr, std::memory_order_relaxed);
+  }
+}
+
+// Writes, because a read of untouched memory maps the shared zero page.
+void Prefault(const Region& region) {
+  for (size_t at = 0; at < region.bytes; at += 4096) region.base[at] = std::byte{0};
 }
 
 }  // namespace
 
 const Arena* FindArena(const void* address) {
-  absl::MutexLock lock(&all_arenas_mutex);
-  for (const Arena* arena : AllArenas()) {
-    if (arena->Contains(address)) return arena;
+  for (const Entry& entry : all_arenas) {
+    const size_t bytes = entry.bytes.load(std::memory_order_acquire);
+    if (reinterpret_cast<uintptr_t>(address) - entry.base.load(std::memory_order_relaxed) < bytes) {
+      return entry.arena.load(std::memory_order_relaxed);
+    }
   }
   return nullptr;
 }
@@ -46,19 +76,16 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(PageSource& source, ArenaOp
 
 Arena::Arena(PageSource& source, ArenaOptions options, Region region)
     : source_(source), options_(std::move(options)), region_(region) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   for (size_t i = zone_count(); i > 0; --i) free_zones_.push_back(static_cast<uint32_t>(i - 1));
+  if (options_.prefault) Prefault(region_);
   PoisonMemory(region_.base, region_.bytes);
-  absl::MutexLock all_lock(&all_arenas_mutex);
-  AllArenas().push_back(this);
+  Register(this);
 }
 
 Arena::~Arena() {
-  {
-    absl::MutexLock all_lock(&all_arenas_mutex);
-    std::erase(AllArenas(), this);
-  }
-  absl::MutexLock lock(&mutex_);
+  Unregister(this);
+  std::lock_guard<std::mutex> lock(mutex_);
   CHECK(slabs_.empty()) << "arena '" << options_.name << "' dies before its " << slabs_.size() << " slabs";
   CHECK_EQ(free_zones_.size() + zones_abandoned_, zone_count()) << "arena '" << options_.name << "'";
   if (zones_abandoned_ > 0) {
@@ -71,7 +98,7 @@ Arena::~Arena() {
 }
 
 ArenaStats Arena::Stats() const {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   ArenaStats stats;
   stats.zones_total = zone_count();
   stats.zones_free = free_zones_.size();
@@ -83,7 +110,7 @@ ArenaStats Arena::Stats() const {
 }
 
 std::byte* Arena::AcquireZone() {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   if (free_zones_.empty()) return nullptr;
   std::byte* const zone = region_.base + size_t{free_zones_.back()} * kZoneBytes;
   free_zones_.pop_back();
@@ -94,23 +121,23 @@ std::byte* Arena::AcquireZone() {
 void Arena::ReleaseZone(std::byte* zone) {
   CHECK(Contains(zone)) << "arena '" << options_.name << "'";
   PoisonMemory(zone, kZoneBytes);
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   free_zones_.push_back(static_cast<uint32_t>(ZoneIndex(zone)));
 }
 
 void Arena::AbandonZone(std::byte* zone) {
   CHECK(Contains(zone)) << "arena '" << options_.name << "'";
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   ++zones_abandoned_;
 }
 
 void Arena::AddSlab(const Slab* slab, std::function<size_t()> outstanding) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   slabs_.push_back(Member{slab, std::move(outstanding)});
 }
 
 void Arena::RemoveSlab(const Slab* slab) {
-  absl::MutexLock lock(&mutex_);
+  std::lock_guard<std::mutex> lock(mutex_);
   std::erase_if(slabs_, [slab](const Member& member) { return member.slab == slab; });
 }
 

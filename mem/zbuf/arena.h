@@ -14,13 +14,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "luna/mem/zbuf/page_source.h"
 #include "luna/mem/zbuf/zone.h"
 
@@ -29,6 +28,7 @@ namespace luna::zbuf {
 struct ArenaOptions {
   size_t size_bytes = 0;       // rounded up to whole zones
   std::string name = "arena";  // for messages
+  bool prefault = false;       // touch every page now, so that the data path takes no page fault
 };
 
 struct ArenaStats {
@@ -82,17 +82,24 @@ class Arena {
   PageSource& source_;
   const ArenaOptions options_;
   const Region region_;
-  mutable absl::Mutex mutex_;
-  std::vector<uint32_t> free_zones_ ABSL_GUARDED_BY(mutex_);  // indices; the lowest at the back
-  size_t zones_abandoned_ ABSL_GUARDED_BY(mutex_) = 0;
   struct Member {
     const Slab* slab;
     std::function<size_t()> outstanding;
   };
-  std::vector<Member> slabs_ ABSL_GUARDED_BY(mutex_);
+
+  // A std::mutex: ThreadSanitizer sees through it even where Abseil is not instrumented.
+  mutable std::mutex mutex_;
+  // Guarded by mutex_:
+  std::vector<uint32_t> free_zones_;  // indices; the lowest at the back
+  size_t zones_abandoned_ = 0;
+  std::vector<Member> slabs_;
 };
 
-// The arena of this process that holds `address`, or null. Any thread; for checks, not for the data path.
+// Most arenas that a process may have at a time (CHECKed).
+inline constexpr size_t kMaxArenas = 256;
+
+// The arena of this process that holds `address`, or null. Any thread, lock-free; O(arenas): for checks, not for the
+// data path. The result is valid while the caller knows by other means that the arena lives.
 const Arena* FindArena(const void* address);
 
 }  // namespace luna::zbuf

@@ -68,7 +68,7 @@ Slab::Slab(Arena& arena, SlabOptions options)
 }
 
 Slab::~Slab() {
-  CheckOwner();
+  BindToCurrentThread();
   DrainReturnsSlow();
   const std::string leaks = LeakReport();
   while (all_zones_ != nullptr) {
@@ -195,7 +195,7 @@ void Slab::Cut(ZoneHeader* zone, size_t k) {
   zone->owner.store(this, std::memory_order_relaxed);
   zone->owner_token.store(token_, std::memory_order_relaxed);
   zone->obj_bytes = kClassBytes[k];
-  zone->reciprocal = ((uint64_t{1} << ZoneHeader::kReciprocalShift) + zone->obj_bytes - 1) / zone->obj_bytes;
+  zone->reciprocal = ReciprocalOf(kClassBytes[k]);
   zone->obj_count = ObjsPerZone(k);
   zone->first_obj = FirstObjOffset(k);
   zone->class_index = static_cast<uint32_t>(k);
@@ -204,7 +204,8 @@ void Slab::Cut(ZoneHeader* zone, size_t k) {
 }
 
 bool Slab::CanSpareZone(size_t k) const {
-  return (classes_[k].zones.value() - 1) * ObjsPerZone(k) >= classes_[k].reserved_objs;
+  const uint64_t zones = classes_[k].zones.value();
+  return zones > 0 && (zones - 1) * ObjsPerZone(k) >= classes_[k].reserved_objs;
 }
 
 void Slab::ZoneIsEmpty(ClassState& state, ZoneHeader* zone) {
@@ -245,11 +246,15 @@ absl::Status Slab::Reserve(size_t bytes, size_t objs) {
     return absl::InvalidArgumentError(absl::StrCat("slab '", options_.name, "': cannot reserve objs of ", bytes,
                                                    " bytes; the largest are ", kMaxObjBytes));
   }
-  const uint64_t total = classes_[k].reserved_objs + objs;
+  const uint64_t before = classes_[k].reserved_objs;
+  const uint64_t total = before + objs;
+  // First, so that AddZone does not count the class's own empty zones as spare.
+  classes_[k].reserved_objs = total;
   const uint64_t zones = (total + ObjsPerZone(k) - 1) / ObjsPerZone(k);
   while (classes_[k].zones.value() < zones) {
     if (AddZone(k) != nullptr) continue;
     const uint64_t missing = zones - classes_[k].zones.value();
+    classes_[k].reserved_objs = before;
     Trim();
     const ArenaStats arena = arena_.Stats();
     return absl::ResourceExhaustedError(
@@ -258,7 +263,6 @@ absl::Status Slab::Reserve(size_t bytes, size_t objs) {
                      arena.zones_total, " free; this slab's limit is ", options_.bytes_limit >> 20,
                      " MB, 0 for none). Mend: a larger arena, or fewer objs"));
   }
-  classes_[k].reserved_objs = total;
   return absl::OkStatus();
 }
 

@@ -59,7 +59,8 @@ struct ClassStats {
   uint64_t frees = 0;      // objs that came home
   uint64_t exhausted = 0;  // requests that failed for want of memory
   uint64_t zones = 0;      // held now, parked ones not included
-  uint64_t outstanding() const { return allocs - frees; }
+  // Read from another thread, the two counts are of slightly different moments.
+  uint64_t outstanding() const { return allocs > frees ? allocs - frees : 0; }
 };
 
 struct SlabStats {
@@ -76,6 +77,7 @@ class Slab {
   // `arena` must outlive the slab. Takes no zone yet.
   explicit Slab(Arena& arena, SlabOptions options = {});
 
+  // On any thread, once the owner has stopped using it and said so in a way that synchronises.
   // Settles returns and gives all zones back. Objs that are still out are a leak: reported (by site in debug builds,
   // where it is fatal), and their zones abandoned.
   ~Slab();
@@ -126,7 +128,7 @@ class Slab {
   // --- What it does. Any thread.
 
   SlabStats Stats() const;
-  // Objs that are out. 0 when every obj is home (returns not yet drained count as out).
+  // Objs that are out. 0 when every obj is home (returns not yet drained count as out). Exact on the owner thread.
   size_t outstanding() const;
   const std::string& name() const { return options_.name; }
   Arena& arena() const { return arena_; }
@@ -135,7 +137,9 @@ class Slab {
   std::string LeakReport() const;
 
  private:
+  friend void zbuf::Ref(const void* inner);
   friend void zbuf::Free(const void* inner);
+  friend class SlabTestPeer;
 
   // What the owner touches per obj, one cache line per class.
   struct alignas(kCacheLineBytes) ClassState {
@@ -177,7 +181,6 @@ class Slab {
 
   // Books a Ref or Free by a thread that is not the owner.
   static void BookForeign(ZoneHeader* zone, ObjContext* ctx, int32_t delta);
-  friend void zbuf::Ref(const void* inner);
 
   Arena& arena_;
   const SlabOptions options_;

@@ -74,17 +74,27 @@ static_assert(offsetof(ObjContext, driver_area) == kCacheLineBytes);
 inline constexpr uint32_t kEndOfFreeList = 0xffffffff;
 inline constexpr uint32_t kObjInUse = 0xfffffffe;
 
+// Division by an obj size s as a multiplication and a shift: floor(o / s) == o * ceil(2^42 / s) >> 42 for every offset
+// o < 2^21 and s <= 2^19. (ceil(2^42 / s) = (2^42 + e) / s with e < s, so the excess o * e / 2^42 is below 2^-2 of 1 /
+// s.)
+inline constexpr unsigned kReciprocalShift = 42;
+constexpr uint64_t ReciprocalOf(uint32_t obj_bytes) {
+  return ((uint64_t{1} << kReciprocalShift) + obj_bytes - 1) / obj_bytes;
+}
+constexpr uint32_t DivideByReciprocal(uint64_t offset, uint64_t reciprocal) {
+  return static_cast<uint32_t>((offset * reciprocal) >> kReciprocalShift);
+}
+static_assert(kMaxObjBytes <= size_t{1} << 19);
+
 struct alignas(kCacheLineBytes) ZoneHeader {
   static constexpr uint64_t kMagic = 0x4c756e615a6f6e65;  // "LunaZone"
-  // floor(o / s) == o * ceil(2^42 / s) >> 42 for all o < 2^21 and s <= 2^19 (the error o * e is below 2^40).
-  static constexpr unsigned kReciprocalShift = 42;
 
   // Line 0: constant while objs are out; read by every thread.
   uint64_t magic = 0;                             // kMagic while the zone is cut
   uint64_t io_address = 0;                        // what the NIC calls the first byte of the zone
   std::atomic<Slab*> owner{nullptr};              // null once abandoned (its slab died with objs out)
   std::atomic<const void*> owner_token{nullptr};  // ThreadToken() of the owner thread
-  uint64_t reciprocal = 0;                        // ceil(2^42 / obj_bytes)
+  uint64_t reciprocal = 0;                        // ReciprocalOf(obj_bytes)
   uint32_t obj_bytes = 0;                         // a multiple of 128
   uint32_t obj_count = 0;                         //
   uint32_t first_obj = 0;                         // offset of obj 0 from the zone's start, cache-line aligned
@@ -110,7 +120,7 @@ struct alignas(kCacheLineBytes) ZoneHeader {
   // Of an inner address.
   uint32_t IndexOf(const void* address) const {
     const uint64_t offset = static_cast<uint64_t>(static_cast<const std::byte*>(address) - base()) - first_obj;
-    return static_cast<uint32_t>((offset * reciprocal) >> kReciprocalShift);
+    return DivideByReciprocal(offset, reciprocal);
   }
 };
 static_assert(sizeof(ZoneHeader) == 2 * kCacheLineBytes);

@@ -1,0 +1,41 @@
+#ifndef LUNA_NET_PMD_DPDK_MEMIF_H_
+#define LUNA_NET_PMD_DPDK_MEMIF_H_
+
+// What is special about net_memif (DPDK 22.11), all of it tried:
+//
+// - A frame that spans two ring slots leaves the "next" flag set in the first one for good: from then on receivers join
+//   unrelated frames and run past the ring's end. So a frame must fit one slot: bsize= is derived from the MTU, and
+//   longer frames are never sent.
+// - The driver has a fast path on each side that copies a whole segment or slot without a look at the room. On transmit
+// it is
+//   taken when the first mbuf's pool claims a data room of at most bsize: TxPool claims 65,535. On receive it is taken
+//   when the receive pool's data room is at least our own bsize, and the peer may have a larger one: MemifDataRoom
+//   claims one byte less. The other path checks, gathers the slices of a frame into one slot, and allocates one mbuf
+//   per frame instead of 32 per poll.
+// - Both copy before they return: transmitted objs come home inside TransmitBurst.
+// - Both ends must agree on bsize. The client's counts.
+//
+// Control path; any thread. No DPDK.
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/optional.h"
+#include "luna/net/pmd/dpdk/devargs.h"
+#include "luna/net/wire/address.h"
+
+namespace luna::pmd::dpdk {
+
+// Fills in bsize, rsize, socket-abstract=yes and mac where they are missing, and checks those that are there.
+// InvalidArgument.
+absl::Status ApplyMemifDefaults(uint32_t mtu, uint32_t descriptors, Devargs& devargs,
+                                absl::optional<wire::MacAddress> mac);
+
+// Of devargs that have their defaults: bytes of a slot.
+uint32_t MemifBufferBytes(const Devargs& devargs);
+// The data room that the receive pool must claim, DPDK's headroom included.
+uint16_t MemifDataRoom(const Devargs& devargs);
+
+}  // namespace luna::pmd::dpdk
+
+#endif  // LUNA_NET_PMD_DPDK_MEMIF_H_

@@ -8,10 +8,16 @@ def _run(ctx, pkg_config, args):
     return [word for word in result.stdout.replace("\n", " ").split(" ") if word]
 
 def _link_options(words):
-    """Keeps libraries and linker groups, in order, once each."""
+    """Keeps libraries and linker groups, in order, once each.
+
+    Not --as-needed: it would hold for everything that follows on the link line, and gold then drops libraries that only
+    our own shared libraries (dynamically linked tests) use.
+    """
     seen = {}
     options = []
     for word in words:
+        if word == "-Wl,--as-needed":
+            continue
         if word.startswith("-l") and word in seen:
             continue
         seen[word] = True

@@ -313,7 +313,8 @@ size_t Slab::DrainReturnsSlow() {
       PutBack(ZoneOf(ctx), ctx);
       ++home;
     } else if constexpr (kDebugChecks) {
-      CHECK_GT(ctx->references + (ctx->foreign.load(std::memory_order_relaxed) >> 1), 0)
+      // 0 is right: the last reference may have been given back since the exchange, and the ctx be queued again.
+      CHECK_GE(ctx->references + (ctx->foreign.load(std::memory_order_relaxed) >> 1), 0)
           << "freed more often than referenced: " << internal::Describe(ZoneOf(ctx), ZoneOf(ctx)->IndexOfContext(ctx));
     }
     ctx = next;

@@ -79,13 +79,13 @@ TEST_F(SlabThreadsTest, ObjsFreedElsewhereComeHome) {
         uint32_t value;
         std::memcpy(&value, obj, sizeof(value));
         sum.fetch_add(value);
-        Free(obj + value % 16640);
+        Free(obj + value % 2304);
       });
     });
   }
   uint64_t expected = 0;
   for (uint32_t i = 0; i < kObjs;) {
-    std::byte* const obj = slab.Alloc(16640);
+    std::byte* const obj = slab.Alloc(2304);
     if (obj == nullptr) {
       std::this_thread::yield();
       continue;

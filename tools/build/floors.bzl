@@ -24,6 +24,7 @@ FLOORS = {
     # F1x: the driver rooms
     "net/pmd/dpdk": _F0 + ["net/pmd"],
     "net/pmd/xdp": _F0 + ["net/pmd"],
+    "net/pmd/xdp/root_test": _F0 + ["net/pmd", "net/pmd/xdp", "flow/bifurcation", "flow/bifurcation/xdp"],
     "flow/bifurcation/dpdk": _F0 + ["flow/bifurcation"],
     "flow/bifurcation/xdp": _F0 + ["flow/bifurcation"],
     # F2

@@ -22,6 +22,7 @@ namespace {
 // Linux 6.6; older headers lack it.
 constexpr uint16_t kBindGathers = 1 << 4;
 constexpr uint64_t kHugePageBytes = uint64_t{2} << 20;
+constexpr int kBusyTries = 100;  // 10 ms apart
 constexpr int kSendBufferBytes = 8 << 20;
 
 std::string Where(const XskOptions& options) { return absl::StrCat(options.interface, " queue ", options.queue); }
@@ -190,8 +191,12 @@ absl::Status XskSocket::Bind(const XskOptions& options, int ifindex, uint16_t bi
   address.sxdp_flags = bind_flags;
   address.sxdp_ifindex = static_cast<uint32_t>(ifindex);
   address.sxdp_queue_id = options.queue;
-  if (bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return absl::OkStatus();
-  return BindError(options, errno);
+  // The kernel lets go of a queue a moment after its last socket is gone, by a worker; a restart must not notice.
+  for (int tries = 0;; ++tries) {
+    if (bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return absl::OkStatus();
+    if (errno != EBUSY || tries == kBusyTries) return BindError(options, errno);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
 }
 
 XskSocket::~XskSocket() { Close(); }

@@ -1,0 +1,180 @@
+// luna-echo: an echo server and a measuring client, on Luna or on the kernel's sockets.
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "gflags/gflags.h"
+#include "luna/apps/echo/echo_server.h"
+#include "luna/apps/echo/kernel_echo.h"
+#include "luna/apps/echo/luna_client.h"
+#include "luna/apps/echo/pattern.h"
+#include "luna/apps/echo/workload.h"
+#include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/runtime.h"
+#include "luna/apps/runtime/signals.h"
+
+DEFINE_uint32(port, 61441, "server: TCP port to listen on.");
+DEFINE_string(connect, "", "client: address and port of the server, e.g. 10.0.0.2:61441.");
+DEFINE_uint32(size, 64, "client: octets per message, 1 to 16777216.");
+DEFINE_uint32(inflight, 1, "client: messages under way per connection, 1 to 65536.");
+DEFINE_uint32(connections, 1, "client: connections, 1 to 100000.");
+DEFINE_string(duration, "5s", "client: how long to measure.");
+DEFINE_uint64(bytes, 0, "client: stop after this many octets per connection instead of after --duration.");
+DEFINE_bool(verify, false, "client: compare every octet that comes back with what was sent.");
+DEFINE_bool(json, false, "client: print one line of JSON instead of a sentence.");
+DEFINE_string(kernel_mode, "block", "with --device=kernel: block (sleep in epoll_wait) or spin (busy-poll it).");
+
+namespace luna::apps {
+namespace {
+
+constexpr char kUsage[] = R"(luna-echo - an echo server and a measuring client over Luna's user-space TCP
+
+  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441]
+  luna-echo client --device=DEVICE --address=OURS/PREFIX --connect=SERVER:PORT
+                   [--size=64] [--inflight=1] [--connections=1] [--duration=5s] [--verify] [--json]
+
+The server sends back whatever arrives, from any TCP client. The client keeps --inflight messages of --size octets under
+way on each connection and reports requests per second and latency. Ctrl-C closes connections in order.
+With --device=kernel both run on the kernel's sockets instead: the same workload, for comparison.
+
+Two processes on one machine, without root, hugepages or a NIC:
+  luna-echo server --device=net_memif0,role=server --address=10.0.0.2/24
+  luna-echo client --device=net_memif0,role=client --address=10.0.0.1/24 --connect=10.0.0.2:61441 --verify
+)";
+
+absl::StatusOr<KernelMode> KernelModeFromFlags() {
+  if (FLAGS_kernel_mode == "spin") return KernelMode::kSpin;
+  if (FLAGS_kernel_mode == "block") return KernelMode::kBlock;
+  return absl::InvalidArgumentError(absl::StrCat("--kernel_mode=", FLAGS_kernel_mode, ": choose spin or block"));
+}
+
+absl::StatusOr<uint16_t> PortFromFlags(bool zero_means_any) {
+  if ((FLAGS_port == 0 && !zero_means_any) || FLAGS_port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("--port=", FLAGS_port, ": choose 1 to 65535"));
+  }
+  return static_cast<uint16_t>(FLAGS_port);
+}
+
+absl::Status InRange(absl::string_view flag, uint64_t value, uint64_t most) {
+  if (value >= 1 && value <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, "=", value, ": choose 1 to ", most));
+}
+
+absl::StatusOr<WorkloadOptions> WorkloadFromFlags() {
+  if (absl::Status s = InRange("size", FLAGS_size, 16 << 20); !s.ok()) return s;
+  if (absl::Status s = InRange("inflight", FLAGS_inflight, 65536); !s.ok()) return s;
+  if (absl::Status s = InRange("connections", FLAGS_connections, 100000); !s.ok()) return s;
+  absl::StatusOr<Duration> duration = ParseDurationFlag("duration", FLAGS_duration);
+  if (!duration.ok()) return duration.status();
+  return WorkloadOptions{.message_bytes = FLAGS_size,
+                         .inflight = FLAGS_inflight,
+                         .connections = FLAGS_connections,
+                         .duration = *duration,
+                         .total_bytes = FLAGS_bytes,
+                         .verify = FLAGS_verify};
+}
+
+int Print(const WorkloadReport& report) {
+  std::printf("%s\n", (FLAGS_json ? report.ToJson() : report.ToText()).c_str());
+  if (report.errors > 0) std::fprintf(stderr, "error: %s\n", report.first_error.c_str());
+  return report.errors == 0 ? 0 : 1;
+}
+
+// Tells scripts that the server can be connected to.
+void PrintListening(const std::string& where) {
+  std::printf("listening on %s\n", where.c_str());
+  std::fflush(stdout);
+}
+
+int ServeOnLuna() {
+  absl::StatusOr<uint16_t> port = PortFromFlags(/*zero_means_any=*/false);
+  if (!port.ok()) return ExitWith(port.status());
+  auto runtime = Runtime::FromFlags();
+  if (!runtime.ok()) return ExitWith(runtime.status());
+  EchoServer echo;
+  if (absl::Status s = (*runtime)->Listen(*port, echo, {.hold_reads_while_send_full = true}); !s.ok())
+    return ExitWith(s);
+  PrintListening(absl::StrCat((*runtime)->addresses()[0].address().ToString(), ":", *port));
+  const int code = (*runtime)->Run();
+  std::fprintf(stderr, "%llu connections, %llu octets echoed, %llu ended abnormally; refused packets: %s\n",
+               static_cast<unsigned long long>(echo.accepted()), static_cast<unsigned long long>(echo.bytes()),
+               static_cast<unsigned long long>(echo.abnormal_ends()), (*runtime)->drops().ToString().c_str());
+  return code;
+}
+
+int MeasureOnLuna() {
+  absl::StatusOr<wire::Endpoint> remote = ParseEndpointFlag("connect", FLAGS_connect);
+  if (!remote.ok()) return ExitWith(remote.status());
+  absl::StatusOr<WorkloadOptions> options = WorkloadFromFlags();
+  if (!options.ok()) return ExitWith(options.status());
+  auto runtime = Runtime::FromFlags();
+  if (!runtime.ok()) return ExitWith(runtime.status());
+
+  std::byte* pattern = (*runtime)->slab().Alloc(kPatternPeriod);
+  if (pattern == nullptr)
+    return ExitWith(absl::ResourceExhaustedError("--memory_mb is too small for the message pattern"));
+  const absl::Span<std::byte> period(pattern, kPatternPeriod);
+  FillPattern(period);
+  Workload workload(*options, (*runtime)->clock(), period);
+  (*runtime)->WaitForLink(Duration::Seconds(10));
+  {
+    LunaClient client((*runtime)->worker(), workload, zbuf::ZRef::Adopt(pattern));
+    client.Connect(*remote, options->connections);
+    (*runtime)->RunAndDrain([&workload] { return workload.done(); });
+  }
+  const WorkloadReport report = workload.Report();
+  const int code = (*runtime)->Finish();
+  return std::max(code, Print(report));
+}
+
+int ServeOnKernel() {
+  absl::StatusOr<uint16_t> port = PortFromFlags(/*zero_means_any=*/true);
+  if (!port.ok()) return ExitWith(port.status());
+  absl::StatusOr<KernelMode> mode = KernelModeFromFlags();
+  if (!mode.ok()) return ExitWith(mode.status());
+  absl::StatusOr<wire::IpAddress> address = AddressFlag();
+  if (!address.ok()) return ExitWith(address.status());
+  auto server = KernelEchoServer::Listen({*address, *port});
+  if (!server.ok()) return ExitWith(server.status());
+  PrintListening((*server)->local().ToString());
+  (*server)->Run(*mode, InstallStopSignals());
+  return 0;
+}
+
+int MeasureOnKernel() {
+  absl::StatusOr<wire::Endpoint> remote = ParseEndpointFlag("connect", FLAGS_connect);
+  if (!remote.ok()) return ExitWith(remote.status());
+  absl::StatusOr<WorkloadOptions> options = WorkloadFromFlags();
+  if (!options.ok()) return ExitWith(options.status());
+  absl::StatusOr<KernelMode> mode = KernelModeFromFlags();
+  if (!mode.ok()) return ExitWith(mode.status());
+  std::vector<std::byte> period(kPatternPeriod);
+  FillPattern(absl::MakeSpan(period));
+  MonotonicClock clock;
+  Workload workload(*options, clock, period);
+  const absl::Status status =
+      RunKernelClient(*remote, options->connections, *mode, workload, period, InstallStopSignals());
+  if (!status.ok()) return ExitWith(status);
+  return Print(workload.Report());
+}
+
+int Main(int argc, char** argv) {
+  absl::StatusOr<std::vector<std::string>> words = ParseCommandLine(argc, argv, {kUsage}, "apps/echo/main.cc");
+  if (!words.ok()) return ExitWith(words.status());
+  if (words->size() != 1 || ((*words)[0] != "server" && (*words)[0] != "client")) {
+    return ExitWith(absl::InvalidArgumentError("say `luna-echo server …` or `luna-echo client …`; --help explains"));
+  }
+  const bool serve = (*words)[0] == "server";
+  if (DeviceFlag() == "kernel") return serve ? ServeOnKernel() : MeasureOnKernel();
+  return serve ? ServeOnLuna() : MeasureOnLuna();
+}
+
+}  // namespace
+}  // namespace luna::apps
+
+int main(int argc, char** argv) { return luna::apps::Main(argc, argv); }

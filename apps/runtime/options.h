@@ -1,0 +1,35 @@
+#ifndef LUNA_APPS_RUNTIME_OPTIONS_H_
+#define LUNA_APPS_RUNTIME_OPTIONS_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "luna/net/wire/address.h"
+#include "luna/sched/clock/time.h"
+
+namespace luna::apps {
+
+enum class HugePages { kAuto, kOn, kOff };
+enum class TcpProfile { kDataCentre, kRfc };
+
+// What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own.
+struct RuntimeOptions {
+  // The device (device.h): DPDK devargs ("net_memif0,role=server", "0000:03:00.0"), "tap:NAME" or "xdp:INTERFACE".
+  std::string device;
+  std::vector<wire::Ipv4Prefix> addresses;  // ours on that link; empty on xdp: the interface's
+  std::vector<wire::Ipv4Address> gateways;  // default route; at most one
+  std::vector<std::pair<wire::Ipv4Address, wire::MacAddress>> neighbours;  // static entries
+  uint32_t mtu = 0;          // 0: the device's own, 1500 where it has none
+  uint32_t memory_mb = 128;  // Zbuf arena
+  HugePages huge = HugePages::kAuto;
+  TcpProfile tcp_profile = TcpProfile::kDataCentre;
+  std::string pcap;  // file to write both directions to; empty: none
+  int cpu = -1;      // pin the worker to this CPU; -1: leave it where it is
+  Duration drain_limit = Duration::Seconds(2);
+};
+
+}  // namespace luna::apps
+
+#endif  // LUNA_APPS_RUNTIME_OPTIONS_H_

@@ -1,0 +1,296 @@
+#include "luna/apps/runtime/runtime.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/signals.h"
+#include "luna/ctrl/netlink/mirror.h"
+#include "luna/ctrl/netlink/mnl_socket.h"
+#include "luna/net/ip/arp.h"
+#include "luna/net/ip/egress.h"
+#include "luna/net/ip/ingress.h"
+#include "luna/net/ip/neighbour_table.h"
+#include "luna/net/ip/route_table.h"
+#include "luna/net/wire/pcap.h"
+
+namespace luna::apps {
+namespace {
+
+constexpr uint32_t kMinMtu = 576;
+
+absl::StatusOr<std::array<uint64_t, 2>> RandomSecret() {
+  std::array<uint64_t, 2> secret;
+  if (getrandom(secret.data(), sizeof(secret), 0) != sizeof(secret)) {
+    return absl::InternalError(absl::StrCat("getrandom: ", std::strerror(errno)));
+  }
+  return secret;
+}
+
+absl::Status PinTo(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (cpu >= CPU_SETSIZE) return absl::InvalidArgumentError(absl::StrCat("--cpu=", cpu, ": there is no such CPU"));
+  CPU_SET(static_cast<size_t>(cpu), &set);
+  if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--cpu=", cpu, ": cannot run there; choose one that `taskset -p $$` allows"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// The kernel's side of a link that Luna shares with it.
+class Runtime::ControlPlane final : public r2c::FdHandler, public r2c::NeighbourResolver {
+ public:
+  ControlPlane(std::unique_ptr<netlink::KernelMirror> mirror, r2c::KernelPoller& poller)
+      : mirror_(std::move(mirror)), poller_(poller) {}
+  ~ControlPlane() override { poller_.Remove(mirror_->fd()).IgnoreError(); }
+
+  static absl::StatusOr<std::unique_ptr<ControlPlane>> Open(int ifindex, r2c::KernelPoller& poller) {
+    auto socket = netlink::MnlSocket::Open(netlink::MirrorGroups());
+    if (!socket.ok()) return socket.status();
+    auto mirror = netlink::KernelMirror::Create(*std::move(socket), ifindex);
+    if (!mirror.ok()) return mirror.status();
+    auto plane = std::make_unique<ControlPlane>(*std::move(mirror), poller);
+    if (absl::Status status = poller.Add(plane->mirror().fd(), EPOLLIN, plane.get()); !status.ok()) return status;
+    return plane;
+  }
+
+  void OnFdReady(uint32_t) override { mirror_->OnReadable(); }
+  // Fire and forget: what the kernel refuses is counted in the mirror's statistics.
+  void Resolve(const wire::IpAddress& next_hop) override { mirror_->RequestResolve(next_hop).IgnoreError(); }
+  netlink::KernelMirror& mirror() { return *mirror_; }
+
+ private:
+  std::unique_ptr<netlink::KernelMirror> mirror_;
+  r2c::KernelPoller& poller_;
+};
+
+Runtime::Runtime(const RuntimeOptions& options) : options_(options) {}
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::FromFlags() {
+  absl::StatusOr<RuntimeOptions> options = RuntimeOptionsFromFlags();
+  if (!options.ok()) return options.status();
+  return Create(*options);
+}
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  std::unique_ptr<Runtime> runtime(new Runtime(options));
+  if (absl::Status status = runtime->Init(); !status.ok()) return status;
+  return runtime;
+}
+
+absl::Status Runtime::Init() {
+  if (options_.cpu >= 0) {
+    if (absl::Status status = PinTo(options_.cpu); !status.ok()) return status;
+  }
+  if (absl::Status status = InitMemory(); !status.ok()) return status;
+  if (absl::Status status = InitDevice(); !status.ok()) return status;
+  if (absl::Status status = InitPcap(); !status.ok()) return status;
+  if (absl::Status status = InitAddresses(); !status.ok()) return status;
+  return InitNetwork();
+}
+
+absl::Status Runtime::InitMemory() {
+  pages_ = MakePageSource(options_);
+  auto arena = zbuf::Arena::Create(*pages_, {.size_bytes = size_t{options_.memory_mb} << 20, .name = "luna"});
+  if (!arena.ok()) {
+    return absl::Status(arena.status().code(),
+                        absl::StrCat("--memory_mb=", options_.memory_mb, ": ", arena.status().message()));
+  }
+  arena_ = *std::move(arena);
+  slab_ = std::make_unique<zbuf::Slab>(*arena_, zbuf::SlabOptions{.name = "worker 0"});
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::InitDevice() {
+  auto device = OpenDevice(options_, *arena_, *slab_);
+  if (!device.ok()) return device.status();
+  device_ = *std::move(device);
+  io_ = &device_->io();
+  if (io_->capabilities().mtu < kMinMtu) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--device=", options_.device, ": its MTU of ", io_->capabilities().mtu, " is below ", kMinMtu));
+  }
+  auto poller = r2c::KernelPoller::Create();
+  if (!poller.ok()) return poller.status();
+  poller_ = *std::move(poller);
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::InitPcap() {
+  if (options_.pcap.empty()) return absl::OkStatus();
+  auto writer = wire::PcapWriter::Open(options_.pcap, wire::PcapLinkType::kEthernet);
+  if (!writer.ok()) {
+    return absl::Status(writer.status().code(),
+                        absl::StrCat("--pcap=", options_.pcap, ": ", writer.status().message()));
+  }
+  pcap_ = std::make_unique<pmd::PcapPacketIo>(*io_, *std::move(writer));
+  io_ = pcap_.get();
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::InitAddresses() {
+  addresses_ = options_.addresses;
+  const int ifindex = io_->capabilities().kernel_ifindex;
+  std::vector<wire::Ipv4Prefix> kernel_addresses;
+  if (ifindex > 0) {
+    auto plane = ControlPlane::Open(ifindex, *poller_);
+    if (!plane.ok()) return plane.status();
+    kernel_addresses = (*plane)->mirror().link()->Get()->addresses;
+    if (device_->kernel_owns_control_plane()) control_plane_ = *std::move(plane);
+  }
+  const auto kernel_has = [&kernel_addresses](const wire::Ipv4Prefix& ours) {
+    return std::any_of(kernel_addresses.begin(), kernel_addresses.end(),
+                       [&ours](const wire::Ipv4Prefix& theirs) { return theirs.address() == ours.address(); });
+  };
+  if (control_plane_ != nullptr) {
+    if (addresses_.empty()) addresses_ = kernel_addresses;
+    for (const wire::Ipv4Prefix& address : addresses_) {
+      if (kernel_has(address)) continue;
+      return absl::InvalidArgumentError(absl::StrCat("--address=", address.ToString(), ": not on the link of --device=",
+                                                     options_.device, "; `ip address add` it there, or leave it out"));
+    }
+  }
+  for (const wire::Ipv4Prefix& address : addresses_) {
+    if (control_plane_ != nullptr || !kernel_has(address)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--address=", address.ToString(), ": the kernel has it on the link of --device=", options_.device,
+                     " and would answer our peers with RST; choose an address of Luna's own, or --device=xdp:…"));
+  }
+  if (addresses_.empty()) {
+    return absl::InvalidArgumentError("--address is missing: give our address on the link, e.g. --address=10.0.0.2/24");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::InitNetwork() {
+  const pmd::Capabilities& capabilities = io_->capabilities();
+  ip::EgressConfig egress_config;
+  egress_config.capabilities = capabilities;
+  egress_config.addresses = addresses_;
+  for (const auto& [address, mac] : options_.neighbours) egress_config.static_neighbours.SetPermanent(address, mac);
+
+  ip::EgressSources sources;
+  if (control_plane_ != nullptr) {
+    sources.routes = control_plane_->mirror().routes();
+    sources.kernel_neighbours = control_plane_->mirror().neighbours();
+  } else {
+    ip::RouteTable::Builder routes;
+    for (const wire::Ipv4Prefix& address : addresses_) routes.AddInterface(address);
+    for (const wire::Ipv4Address& gateway : options_.gateways) routes.AddDefault(gateway);
+    static_routes_.Publish(routes.Build());
+    sources.routes = &static_routes_;
+    arp_ = std::make_unique<ip::Arp>(ip::ArpConfig{.mac = capabilities.mac, .addresses = addresses_}, slab_.get(),
+                                     &drops_);
+    sources.arp = arp_.get();
+  }
+  ingress_ = std::make_unique<ip::Ingress>(
+      ip::IngressConfig{
+          .mac = capabilities.mac, .addresses = addresses_, .trust_rx_checksum = capabilities.trust_rx_checksum},
+      &drops_);
+  egress_ = std::make_unique<ip::Egress>(egress_config, sources, &drops_);
+
+  tcp::StackConfig tcp =
+      options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
+  tcp.mtu = capabilities.mtu;
+  auto secret = RandomSecret();
+  if (!secret.ok()) return secret.status();
+  tcp.secret = *secret;
+  stack_ = std::make_unique<tcp::Stack>(tcp, *slab_, drops_, clock_.Now());
+
+  r2c::WorkerParts parts;
+  parts.clock = &clock_;
+  parts.io = io_;
+  parts.slab = slab_.get();
+  parts.ingress = ingress_.get();
+  parts.egress = egress_.get();
+  parts.stack = stack_.get();
+  parts.arp = arp_.get();
+  parts.resolver = control_plane_.get();
+  parts.poller = poller_.get();
+  worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
+  return InstallRules();
+}
+
+absl::Status Runtime::InstallRules() {
+  bifurcation::PortPlanSpec spec;
+  for (const wire::Ipv4Prefix& address : addresses_) spec.addresses.push_back(address.address());
+  spec.listen_ports = listen_ports_;
+  spec.client_ranges = {{stack_->config().ephemeral_first, stack_->config().ephemeral_last}};
+  spec.allow_listen_in_client_range = true;
+  spec.allow_privileged = true;  // whoever names such a port means it
+  auto plan = bifurcation::PortPlan::Create(spec);
+  if (!plan.ok()) return plan.status();
+  return device_->InstallRules(*plan);
+}
+
+absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery) {
+  absl::Status status = worker_->Listen({wire::IpAddress(), port}, handler, delivery);
+  if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
+  listen_ports_.push_back(port);
+  return InstallRules();
+}
+
+absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, r2c::Handler& handler,
+                                                  const r2c::Delivery& delivery) {
+  return worker_->Connect(remote, handler, delivery);
+}
+
+bool Runtime::WaitForLink(Duration limit) {
+  const Time deadline = clock_.Now() + limit;
+  while (!io_->link_up() && worker_->now() < deadline) worker_->RunOnce();
+  return io_->link_up();
+}
+
+int Runtime::Run(const std::function<bool()>& done) {
+  RunAndDrain(done);
+  return Finish();
+}
+
+void Runtime::RunAndDrain(const std::function<bool()>& done) {
+  const std::atomic<bool>& stop = InstallStopSignals();
+  while (!stop.load(std::memory_order_relaxed) && !(done && done())) worker_->RunOnce();
+  const size_t reset = worker_->Drain(options_.drain_limit);
+  if (reset > 0) LOG(WARNING) << reset << " connections did not close within --drain and were reset";
+}
+
+int Runtime::Finish() { return ReleaseAll() == 0 ? 0 : 1; }
+
+size_t Runtime::ReleaseAll() {
+  if (slab_ == nullptr || released_) return 0;
+  released_ = true;
+  worker_.reset();
+  stack_.reset();
+  egress_.reset();
+  arp_.reset();
+  ingress_.reset();
+  control_plane_.reset();
+  if (pcap_ != nullptr && !pcap_->Flush().ok())
+    LOG(ERROR) << "--pcap=" << options_.pcap << ": " << pcap_->status().message();
+  pcap_.reset();
+  io_ = nullptr;
+  device_.reset();
+  slab_->DrainReturns();
+  const size_t out = slab_->outstanding();
+  if (out > 0) std::fprintf(stderr, "leak: %zu Zbuf objs are not home\n%s\n", out, slab_->LeakReport().c_str());
+  return out;
+}
+
+Runtime::~Runtime() { ReleaseAll(); }
+
+}  // namespace luna::apps

@@ -1,0 +1,102 @@
+#ifndef LUNA_APPS_RUNTIME_RUNTIME_H_
+#define LUNA_APPS_RUNTIME_RUNTIME_H_
+
+// Runtime: the composition root. Makes a device, its memory, IP, TCP, the control plane and one worker out of options,
+// and takes them down in order. The measure of the API is the echo server in apps/echo/main.cc.
+//
+// Thread: one, that of Create(); it becomes the worker's.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "luna/apps/runtime/device.h"
+#include "luna/apps/runtime/options.h"
+#include "luna/ctrl/stats/drop_counters.h"
+#include "luna/mem/zbuf/zbuf.h"
+#include "luna/net/pmd/pcap_io.h"
+#include "luna/net/tcp/stack.h"
+#include "luna/sched/clock/clock.h"
+#include "luna/sched/r2c/kernel_poller.h"
+#include "luna/sched/r2c/worker.h"
+
+namespace luna::apps {
+
+class Runtime {
+ public:
+  // Errors name the flag that is to be mended, as these options usually come from flags.
+  static absl::StatusOr<std::unique_ptr<Runtime>> Create(const RuntimeOptions& options);
+  // From the command line's flags (ParseCommandLine() first).
+  static absl::StatusOr<std::unique_ptr<Runtime>> FromFlags();
+  // Releases the device and checks that every obj is home; reports leaks on stderr.
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Accepts connections to `port` on each of our addresses.
+  absl::Status Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery = {});
+  absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, r2c::Handler& handler,
+                                           const r2c::Delivery& delivery = {});
+
+  // Runs until SIGINT, SIGTERM or `done()`, then closes all connections in order and releases the device. Returns the
+  // exit code: 0, or 1 when objs did not come home. Nothing but the destructor may be called afterwards.
+  int Run(const std::function<bool()>& done = nullptr);
+  // The two halves of Run, for programs that hold objs of their own: these are to be given back in between.
+  void RunAndDrain(const std::function<bool()>& done = nullptr);
+  int Finish();
+
+  // Waits until the link has a peer, at most `limit`. False: it has none yet (which is no error: it may come later).
+  bool WaitForLink(Duration limit);
+
+  r2c::Worker& worker() { return *worker_; }
+  tcp::Stack& stack() { return *stack_; }
+  zbuf::Slab& slab() { return *slab_; }
+  Clock& clock() { return clock_; }
+  pmd::PacketIo& io() { return *io_; }
+  const stats::DropCounters& drops() const { return drops_; }
+  const std::vector<wire::Ipv4Prefix>& addresses() const { return addresses_; }
+  // Objs that are out now.
+  size_t outstanding_objs() const { return slab_->outstanding(); }
+
+ private:
+  class ControlPlane;  // the kernel's, mirrored by netlink
+
+  explicit Runtime(const RuntimeOptions& options);
+  absl::Status Init();
+  absl::Status InitMemory();
+  absl::Status InitDevice();
+  absl::Status InitPcap();
+  absl::Status InitAddresses();
+  absl::Status InitNetwork();
+  absl::Status InstallRules();
+  // Takes down what holds objs; returns how many are still out.
+  size_t ReleaseAll();
+
+  const RuntimeOptions options_;
+  MonotonicClock clock_;
+  stats::DropCounters drops_;
+  std::unique_ptr<zbuf::PageSource> pages_;
+  std::unique_ptr<zbuf::Arena> arena_;
+  std::unique_ptr<zbuf::Slab> slab_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<pmd::PcapPacketIo> pcap_;
+  pmd::PacketIo* io_ = nullptr;  // pcap_ or the device's
+  std::vector<wire::Ipv4Prefix> addresses_;
+  std::vector<uint16_t> listen_ports_;
+  std::unique_ptr<r2c::KernelPoller> poller_;
+  std::unique_ptr<ControlPlane> control_plane_;
+  ip::SnapshotBox<ip::RouteTable> static_routes_;
+  std::unique_ptr<ip::Arp> arp_;
+  std::unique_ptr<ip::Ingress> ingress_;
+  std::unique_ptr<ip::Egress> egress_;
+  std::unique_ptr<tcp::Stack> stack_;
+  std::unique_ptr<r2c::Worker> worker_;
+  bool released_ = false;
+};
+
+}  // namespace luna::apps
+
+#endif  // LUNA_APPS_RUNTIME_RUNTIME_H_

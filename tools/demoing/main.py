@@ -1,0 +1,170 @@
+"""The measuring part of tools/demo (which see): starts servers and clients, verifies, prints the table."""
+
+import argparse
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+SIZES = (64, 4096)
+DEPTHS = (1, 16)
+ROUNDS = 3  # interleaved; the table shows the median round by rate
+VERIFY_BYTES = 64 << 20
+
+_START_LIMIT = 30.0
+_STOP_LIMIT = 10.0
+
+
+def cpus():
+    """One CPU for the server, one for the client; the same one on a machine with one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1]
+
+
+class Server:
+    """A luna-echo server on some transport; a context manager."""
+
+    def __init__(self, command, cpu):
+        self._process = subprocess.Popen(
+            ["taskset", "-c", str(cpu)] + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self):
+        ready, _, _ = select.select([self._process.stdout], [], [], _START_LIMIT)
+        line = self._process.stdout.readline() if ready else ""
+        if not line.startswith("listening on "):
+            self._process.kill()
+            raise SystemExit("demo: the server did not start: %r" % line)
+        self.where = line.split()[-1]
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise SystemExit("demo: the server did not stop within %d s" % _STOP_LIMIT) from None
+        if code != 0 and kind is None:
+            raise SystemExit("demo: the server ended with exit code %d" % code)
+
+
+def client(command, cpu):
+    """Runs a client to its end; its JSON report."""
+    result = subprocess.run(
+        ["taskset", "-c", str(cpu)] + command + ["--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    if result.returncode != 0:
+        raise SystemExit("demo: the client failed (exit code %d): %s" % (result.returncode, " ".join(command)))
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+class Transport:
+    """How server and client are started on one kind of device."""
+
+    def __init__(self, name, echo, server_flags, client_flags, connect):
+        self.name = name
+        self.server_command = [echo, "server"] + server_flags
+        self._client = [echo, "client"] + client_flags
+        self._connect = connect
+
+    def run(self, where, extra):
+        _, client_cpu = cpus()
+        return client(self._client + ["--connect=" + (self._connect or where)] + extra, client_cpu)
+
+
+def transports(echo):
+    memif = "socket=luna-demo-%d" % os.getpid()
+    port = "--port=61441"
+    return [
+        Transport(
+            "Luna, memif",
+            echo,
+            ["--device=net_memif0,role=server," + memif, "--address=10.0.0.2/24", port],
+            ["--device=net_memif0,role=client," + memif, "--address=10.0.0.1/24"],
+            "10.0.0.2:61441",
+        ),
+        Transport(
+            "kernel, spinning",
+            echo,
+            ["--device=kernel", "--kernel_mode=spin", "--address=127.0.0.1", "--port=0"],
+            ["--device=kernel", "--kernel_mode=spin"],
+            None,
+        ),
+        Transport(
+            "kernel, blocking",
+            echo,
+            ["--device=kernel", "--kernel_mode=block", "--address=127.0.0.1", "--port=0"],
+            ["--device=kernel", "--kernel_mode=block"],
+            None,
+        ),
+    ]
+
+
+def verify(transport):
+    """One pass that compares every octet that comes back."""
+    with Server(transport.server_command, cpus()[0]) as server:
+        report = transport.run(
+            server.where, ["--size=16384", "--inflight=8", "--verify", "--bytes=%d" % VERIFY_BYTES]
+        )
+    print("%-17s %d octets sent, echoed and compared: %d errors" % (transport.name, report["bytes_verified"], report["errors"]))
+    if report["errors"] or report["bytes_verified"] < VERIFY_BYTES:
+        raise SystemExit("demo: %s did not bring every octet back" % transport.name)
+
+
+def measure(transport, size, depth, seconds):
+    with Server(transport.server_command, cpus()[0]) as server:
+        return transport.run(
+            server.where, ["--size=%d" % size, "--inflight=%d" % depth, "--duration=%gs" % seconds]
+        )
+
+
+def median_round(reports):
+    return sorted(reports, key=lambda r: r["rps"])[len(reports) // 2]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--echo", required=True)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    all_transports = transports(arguments.echo)
+    for transport in all_transports:
+        verify(transport)
+
+    reports = {}
+    for _ in range(ROUNDS):
+        for size in SIZES:
+            for depth in DEPTHS:
+                for transport in all_transports:
+                    reports.setdefault((size, depth, transport.name), []).append(
+                        measure(transport, size, depth, arguments.seconds / ROUNDS)
+                    )
+
+    print()
+    print("%5s %5s  %-17s %12s %8s %9s %9s %9s" % ("size", "depth", "transport", "requests/s", "Gb/s", "p50 us", "p99 us", "p99.9 us"))
+    for (size, depth, name), rounds in reports.items():
+        r = median_round(rounds)
+        print(
+            "%5d %5d  %-17s %12s %8.3f %9.2f %9.2f %9.2f"
+            % (size, depth, name, format(round(r["rps"]), ","), r["gbps"], r["p50_us"], r["p99_us"], r["p999_us"])
+        )
+    server_cpu, client_cpu = cpus()
+    print()
+    print(
+        "One connection, server on CPU %d, client on CPU %d, closed loop; the median of %d interleaved rounds. Gb/s is"
+        " payload, one way.\nShared memory and loopback are not a wire: no NIC, no switch, no loss."
+        % (server_cpu, client_cpu, ROUNDS)
+    )
+    if server_cpu == client_cpu:
+        print("Only one CPU may be used: both processes shared it, so the figures say little.")
+    print("Done in %d s." % (time.monotonic() - started))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,6 +6,7 @@ what is special about a target.
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 load("//tools/build:floors.bzl", "floor_violation")
+load("//tools/build:headers.bzl", "header_sources")
 load("//tools/build:layering.bzl", "layering_test")
 
 _COPTS = [
@@ -15,8 +16,6 @@ _COPTS = [
     "-Wno-missing-field-initializers",
 ]
 
-_FEATURES = ["layering_check"]
-
 def _check_floor(name, deps):
     if type(deps) != "list":
         return  # A select() cannot be looked into here; the package's layering test sees what it chooses.
@@ -25,18 +24,34 @@ def _check_floor(name, deps):
         if problem:
             fail("%s (in target %s)" % (problem, name))
 
-def luna_cc_library(name, deps = [], implementation_deps = [], copts = [], features = [], **kwargs):
+def luna_cc_library(name, srcs = [], hdrs = [], deps = [], implementation_deps = [], copts = [], **kwargs):
     """A library. Its headers are included as "luna/<package>/<header>" here and in every consumer."""
     deps = deps + implementation_deps
     _check_floor(name, deps)
     cc_library(
         name = name,
+        srcs = srcs + _headers_by_themselves(name, hdrs, kwargs.get("testonly", False)),
+        hdrs = hdrs,
         copts = _COPTS + copts,
-        features = _FEATURES + features,
         include_prefix = "luna/" + native.package_name(),
         deps = deps,
         **kwargs
     )
+
+def _headers_by_themselves(name, hdrs, testonly):
+    """Under --config=clang-strict, a source that includes nothing but a library's headers."""
+    if type(hdrs) != "list" or not hdrs:
+        return []
+    header_sources(
+        name = name + "_headers_by_themselves",
+        testonly = testonly,
+        hdrs = hdrs,
+        tags = ["manual"],
+    )
+    return select({
+        "//tools/build:strict": [":" + name + "_headers_by_themselves"],
+        "//conditions:default": [],
+    })
 
 def luna_cc_test(name, deps = [], copts = [], size = "small", **kwargs):
     """A GoogleTest test; gtest_main is added."""
@@ -44,7 +59,6 @@ def luna_cc_test(name, deps = [], copts = [], size = "small", **kwargs):
     cc_test(
         name = name,
         copts = _COPTS + copts,
-        features = _FEATURES,
         size = size,
         deps = deps + ["@com_google_googletest//:gtest_main"],
         **kwargs
@@ -56,7 +70,6 @@ def luna_cc_binary(name, deps = [], copts = [], **kwargs):
     cc_binary(
         name = name,
         copts = _COPTS + copts,
-        features = _FEATURES,
         deps = deps,
         **kwargs
     )
@@ -68,7 +81,6 @@ def luna_cc_benchmark(name, deps = [], copts = [], **kwargs):
         name = name,
         testonly = True,
         copts = _COPTS + copts,
-        features = _FEATURES,
         deps = deps + ["@com_github_google_benchmark//:benchmark_main"],
         **kwargs
     )
@@ -86,7 +98,6 @@ def luna_cc_fuzz_test(name, srcs, deps = [], corpus = [], copts = [], size = "sm
         args = ["$(rootpaths %s)" % c for c in corpus],
         copts = _COPTS + copts,
         data = corpus,
-        features = _FEATURES,
         linkopts = select({
             "//tools/build:fuzzing": ["-fsanitize=fuzzer"],
             "//conditions:default": [],

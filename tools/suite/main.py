@@ -25,11 +25,11 @@ def lint(tally, _):
 
 
 def lint_test(tally, _):
-    tallies.run_program(tally, "lint_test", [os.path.join(TOOLS, "lint_test")], _PROGRAM_LIMIT)
+    tallies.run_self_test(tally, "lint_test", [os.path.join(TOOLS, "lint_test")], _PROGRAM_LIMIT)
 
 
 def suite(tally, _):
-    tallies.run_program(tally, "suite_test", [os.path.join(TOOLS, "suite", "suite_test")], _PROGRAM_LIMIT)
+    tallies.run_self_test(tally, "suite_test", [os.path.join(TOOLS, "suite", "suite_test")], _PROGRAM_LIMIT)
 
 
 def bazel(tally, arguments):

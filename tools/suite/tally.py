@@ -10,7 +10,7 @@ import threading
 _VERDICT = re.compile(r"^(PASS|FAIL|SKIP) (\S[^:]*(?::[^\s][^:]*)*)(?:: (.*))?$")
 
 # How long a program that is told to end, or its left-over children, may take.
-_GRACE_SECONDS = 10
+GRACE_SECONDS = 10
 
 Result = collections.namedtuple("Result", "verdict name reason")
 
@@ -68,14 +68,14 @@ def stream(command, limit_seconds, environment=None, on_line=None):
     except BaseException as reason:
         _end_group(process.pid, signal.SIGTERM)
         try:
-            process.wait(_GRACE_SECONDS)
+            process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             pass
         _end_group(process.pid, signal.SIGKILL)
         if not isinstance(reason, subprocess.TimeoutExpired):
             raise
         code = None
-    reader.join(_GRACE_SECONDS)  # A child left behind may hold the pipe open for ever; nobody waits for it.
+    reader.join(GRACE_SECONDS)  # A child left behind may hold the pipe open for ever; nobody waits for it.
     return code
 
 
@@ -92,6 +92,14 @@ def _end_group(group, number):
         os.killpg(group, number)
     except ProcessLookupError:
         pass
+
+
+def run_self_test(tally, name, command, limit_seconds):
+    """Runs a program that prints verdicts about our own tools: however many they are, they count as one."""
+    inner = Tally()
+    run_program(inner, name, command, limit_seconds)
+    failed = [r.name for r in inner.results if r.verdict == "FAIL"]
+    tally.add("FAIL" if failed else "PASS", name, ", ".join(failed))
 
 
 def run_program(tally, name, command, limit_seconds, environment=None):

@@ -104,11 +104,7 @@ class Slab {
   static std::byte* ObjStart(const void* inner) { return zbuf::ObjStart(inner); }
 
   // Settles what other threads gave back. One relaxed load when there is nothing. Returns how many objs came home.
-  size_t DrainReturns() {
-    if (returns_.load(std::memory_order_relaxed) == nullptr) [[likely]]
-      return 0;
-    return DrainReturnsSlow();
-  }
+  size_t DrainReturns() { return returns_.load(std::memory_order_relaxed) == nullptr ? 0 : DrainReturnsSlow(); }
 
   // --- Set-up and tear-down.
 

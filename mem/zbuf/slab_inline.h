@@ -90,17 +90,20 @@ inline void Slab::PutBack(ZoneHeader* zone, ObjContext* ctx) {
   ClassState& state = classes_[zone->class_index];
   state.frees.Increment();
   --zone->used;
-  if (!zone->linked) [[unlikely]]
+  if (!zone->linked) [[unlikely]] {
     LinkRoom(state, zone);
-  if (zone->used == 0) [[unlikely]]
+  }
+  if (zone->used == 0) [[unlikely]] {
     ZoneIsEmpty(state, zone);
+  }
 }
 
 inline void Slab::OwnerAccountIsZero(ZoneHeader* zone, ObjContext* ctx) {
   // While anything is booked by others, or the ctx is in the return queue, the drain decides. Acquire: what the others
   // did to the obj happened before we hand it out again.
-  if (ctx->foreign.load(std::memory_order_acquire) != 0) [[unlikely]]
+  if (ctx->foreign.load(std::memory_order_acquire) != 0) [[unlikely]] {
     return;
+  }
   PutBack(zone, ctx);
 }
 

@@ -3,9 +3,9 @@
 
 // SlabModel: random operations on a Slab, checked against a std::map. For slab_model_test and slab_fuzz only.
 //
-// The map holds, per obj that is out, the references and the stamp that was written into the whole obj. Every few steps
-// and at the end the slab must agree in everything that it says; the stamps show that no two objs overlap and that no
-// obj was handed out twice. Failures are CHECKs, so that a fuzzer sees them.
+// The map holds, per obj that is out, the references and the stamp that was written into both ends of it. Every few
+// steps and at the end the slab must agree in everything that it says; the stamps show that no two objs overlap and
+// that no obj was handed out twice. Failures are CHECKs, so that a fuzzer sees them.
 
 #include <algorithm>
 #include <cstring>
@@ -37,6 +37,7 @@ class SlabTestPeer {
 class SlabModel {
  public:
   static constexpr size_t kZones = 6;
+  static constexpr size_t kEndBytes = 64;
 
   explicit SlabModel(size_t keep_empty_zones) : arena_(SharedArena()) {
     slab_ = std::make_unique<Slab>(*arena_, SlabOptions{.name = "model", .keep_empty_zones = keep_empty_zones});
@@ -136,7 +137,8 @@ class SlabModel {
     CHECK_GE(CapacityFrom(obj), bytes);
     CHECK_EQ(ObjBytes(obj), kClassBytes[SizeClassOf(bytes)]);
     const auto stamp = static_cast<uint8_t>(++stamps_);
-    std::memset(obj, stamp, ObjBytes(obj));
+    std::memset(obj, stamp, kEndBytes);
+    std::memset(obj + ObjBytes(obj) - kEndBytes, stamp, kEndBytes);
     objs_[obj] = Obj{.bytes = bytes, .stamp = stamp};
   }
 
@@ -210,9 +212,10 @@ class SlabModel {
     const auto& [obj, expected] = entry;
     CHECK_EQ(RefCount(obj), expected.references);
     if (!contents) return;
-    const auto* const bytes = reinterpret_cast<const uint8_t*>(obj);
-    const size_t n = ObjBytes(obj);
-    CHECK(bytes[0] == expected.stamp && std::memcmp(bytes, bytes + 1, n - 1) == 0) << "overwritten";
+    uint8_t end[kEndBytes];
+    std::memset(end, expected.stamp, kEndBytes);
+    CHECK_EQ(std::memcmp(obj, end, kEndBytes), 0) << "overwritten at the front";
+    CHECK_EQ(std::memcmp(obj + ObjBytes(obj) - kEndBytes, end, kEndBytes), 0) << "overwritten at the back";
   }
 
   void CheckTotals() {

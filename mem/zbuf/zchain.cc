@@ -73,8 +73,7 @@ void ZChain::AddBytes(size_t n) {
 void ZChain::Append(ZSlice slice) {
   if (slice.length == 0) return;
   AddBytes(slice.length);
-  if (first_ + count_ == capacity_) [[unlikely]]
-    GrowBack(1);
+  GrowBack(1);
   new (Slots() + first_ + count_) ZSlice(std::move(slice));
   ++count_;
 }

@@ -67,7 +67,7 @@ absl::StatusOr<Region> HugePageSource::Acquire(size_t bytes) {
                    "; HugePages_Free is ", MeminfoField("HugePages_Free"), " of ", MeminfoField("HugePages_Total"),
                    "). Mend: as root, write a larger number to /proc/sys/vm/nr_hugepages; or use ordinary memory");
   if (when_short_ == WhenShort::kFail) return absl::ResourceExhaustedError(problem);
-  LOG(WARNING) << problem << ". Using ordinary memory now.";
+  VLOG(1) << problem << ". Using ordinary memory now.";
   return AnonymousPageSource().Acquire(bytes);
 }
 

@@ -53,7 +53,7 @@ class HugePageSource : public PageSource {
  public:
   enum class WhenShort {
     kFail,               // Acquire returns ResourceExhausted
-    kUseOrdinaryMemory,  // Acquire logs one warning and returns ordinary memory
+    kUseOrdinaryMemory,  // Acquire returns ordinary memory; says so at --v=1
   };
   explicit HugePageSource(WhenShort when_short = WhenShort::kFail) : when_short_(when_short) {}
 

@@ -14,6 +14,9 @@ using tcp::EventBits;
 constexpr uint32_t kHeldReadable = 1u << 0;
 constexpr uint32_t kHeldPeerClosed = 1u << 1;
 
+// How long Drain() stays for TIME-WAIT's sake (RFC 9293 says 2 MSL; a process that ends cannot) and for the device's.
+constexpr Duration kLinger = Duration::Milliseconds(100);
+
 }  // namespace
 
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
@@ -191,10 +194,11 @@ size_t Worker::Drain(Duration limit) {
   open.clear();
   parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });
   for (tcp::Connection* connection : open) connection->Abort();
-  const Time device_deadline = parts_.clock->Now() + Duration::Milliseconds(100);
+  // Let the last segments out, and answer peers that did not get our last acknowledgement, before the device goes.
+  const Time linger_end = parts_.clock->Now() + kLinger;
   do {
     RunOnce();
-  } while ((!frames_.empty() || parts_.io->Reclaim() > 0) && now_ < device_deadline);
+  } while ((!frames_.empty() || parts_.io->Reclaim() > 0 || parts_.stack->time_wait() > 0) && now_ < linger_end);
   frames_.clear();
   return open.size();
 }

@@ -3,9 +3,9 @@
 namespace luna::wire {
 namespace {
 
-// Two accumulators so that consecutive additions do not wait for each other. Adding 32-bit words to 64-bit sums cannot
-// overflow below 2^32 words, and needs no carry, which leaves the compiler free to use vectors.
-inline uint64_t SumWords(const uint8_t*& at, size_t& size) {
+// Adding 32-bit words to 64-bit sums cannot overflow below 2^32 words and needs no carry, which leaves the compiler
+// free to use vectors; several accumulators, so that consecutive additions do not wait for each other.
+inline uint64_t SumBlocks(const uint8_t*& at, size_t& size) {
   uint64_t sums[4] = {};
   while (size >= 32) {
     uint32_t words[8];
@@ -17,12 +17,42 @@ inline uint64_t SumWords(const uint8_t*& at, size_t& size) {
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
+#if defined(__x86_64__)
+// Twice as fast from some 200 bytes on. The build's baseline has no AVX2, hence one function of a higher target.
+constexpr size_t kWideFrom = 256;
+using Wide = uint64_t __attribute__((vector_size(32)));
+
+__attribute__((target("avx2"))) uint64_t SumBlocksWide(const uint8_t*& at, size_t& size) {
+  constexpr uint64_t kLow = 0xffffffff;
+  const Wide low = {kLow, kLow, kLow, kLow};
+  Wide even[2] = {};
+  Wide odd[2] = {};
+  const uint8_t* p = at;
+  for (size_t blocks = size / 64; blocks != 0; --blocks, p += 64) {
+    for (int i = 0; i < 2; ++i) {
+      Wide words;
+      std::memcpy(&words, p + 32 * i, sizeof(words));
+      even[i] += words & low;
+      odd[i] += words >> 32;
+    }
+  }
+  at = p;
+  size %= 64;
+  const Wide sums = (even[0] + even[1]) + (odd[0] + odd[1]);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+#endif
+
 }  // namespace
 
 uint16_t ChecksumSum(absl::Span<const uint8_t> bytes) {
   const uint8_t* at = bytes.data();
   size_t size = bytes.size();
-  uint64_t sum = SumWords(at, size);
+  uint64_t sum = 0;
+#if defined(__x86_64__)
+  if (size >= kWideFrom && __builtin_cpu_supports("avx2")) sum = SumBlocksWide(at, size);
+#endif
+  sum += SumBlocks(at, size);
   for (; size >= 4; at += 4, size -= 4) {
     uint32_t word;
     std::memcpy(&word, at, 4);

@@ -51,9 +51,9 @@ TEST(Checksum, EverySizeAndAlignmentAgreesWithTheDefinition) {
   uint32_t seed;
   std::mt19937 random = SeededRandom(&seed);
   SCOPED_TRACE(absl::StrCat("LUNA_TEST_SEED=", seed));
-  const std::vector<uint8_t> bytes = RandomBytes(&random, 400);
+  const std::vector<uint8_t> bytes = RandomBytes(&random, 700);
   for (size_t offset = 0; offset < 17; ++offset) {
-    for (size_t size = 0; size + offset <= 340; ++size) {
+    for (size_t size = 0; size + offset <= 640; ++size) {
       const auto part = absl::MakeConstSpan(bytes).subspan(offset, size);
       ASSERT_EQ(ChecksumSum(part), ReferenceSum(part)) << offset << "+" << size;
     }

@@ -137,5 +137,23 @@ TEST(Ipv4, OptionsAreSteppedOverAndSummed) {
   }
 }
 
+// The header in one buffer, the rest elsewhere.
+TEST(Ipv4, AFrontIsEnough) {
+  const std::vector<uint8_t> packet = TcpFrame{.payload = Pattern(100), .ip_options = Pattern(8)}.BuildPacket();
+  const std::vector<uint8_t> front(packet.begin(), packet.begin() + 28);
+  Ipv4Header h;
+  ASSERT_EQ(ParseFront(front, packet.size(), &h), ParseResult::kOk);
+  EXPECT_EQ(h.total_length, 148);
+  EXPECT_EQ(ParseFront(front, 147, &h), ParseResult::kTruncated);
+  EXPECT_EQ(ParseFront(front, 200, &h), ParseResult::kOk);  // padding in the other buffers
+  for (size_t size = 0; size < 28; ++size) {
+    const std::vector<uint8_t> cut(packet.begin(), packet.begin() + static_cast<long>(size));
+    EXPECT_EQ(ParseFront(cut, packet.size(), &h), ParseResult::kTruncated) << size;
+  }
+  std::vector<uint8_t> broken = front;
+  broken[27] ^= 1;
+  EXPECT_EQ(ParseFront(broken, packet.size(), &h), ParseResult::kBadChecksum);
+}
+
 }  // namespace
 }  // namespace luna::wire

@@ -4,36 +4,13 @@
 set -uo pipefail
 
 source "$(dirname -- "${BASH_SOURCE[0]}")/../lib/common.sh"
+source "$LUNA_ROOT/tools/lib/copy.sh"
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/luna-planted.XXXXXX")
-tree=$work/tree
-failures=0
-
-bazel_in_copy() {
-  (cd -- "$tree" && bazel --output_user_root="$work/bazel" --max_idle_secs=60 "$@" </dev/null 2>&1)
-}
-
-cleanup() {
-  [[ ! -d $tree ]] || bazel_in_copy shutdown >/dev/null
-  chmod -R u+w -- "$work" 2>/dev/null
-  rm -rf -- "$work"
-}
-trap cleanup EXIT
-
-copy_tree() {
-  mkdir -p -- "$tree"
-  if git -c safe.directory='*' -C "$LUNA_ROOT" rev-parse >/dev/null 2>&1; then
-    (cd -- "$LUNA_ROOT" && git -c safe.directory='*' ls-files -z -co --exclude-standard |
-      while IFS= read -r -d '' path; do [[ ! -e $path ]] || printf '%s\0' "$path"; done |
-      tar -c --null -T - -f -) | tar -x -C "$tree" -f -
-  else
-    tar -C "$LUNA_ROOT" --exclude='./bazel-*' --exclude=./.git -c -f - . | tar -x -C "$tree" -f -
-  fi
-}
+tree=$LUNA_COPY
 
 # build LABEL: analyses it in the copy.
 build() {
-  bazel_in_copy build --nobuild --noshow_progress --color=no --curses=no "$1"
+  luna_copy_bazel build --nobuild "$1" 2>&1
 }
 
 # expect_refusal NAME LABEL WORD...: the build of LABEL fails and its message has every word on one line.
@@ -41,18 +18,16 @@ expect_refusal() {
   local name=$1 label=$2 output lines word
   shift 2
   if output=$(build "$label"); then
-    echo "FAIL planted/$name: the build of $label went through"
-    failures=$((failures + 1))
+    luna_verdict "planted/$name" "the build of $label went through"
     return
   fi
   lines=$output
   for word; do lines=$(grep -F -- "$word" <<<"$lines"); done
   if [[ -n $lines ]]; then
-    echo "PASS planted/$name"
+    luna_verdict "planted/$name"
   else
-    echo "FAIL planted/$name: no line names all of: $*"
     sed 's/^/    /' <<<"$output" | tail -n 20
-    failures=$((failures + 1))
+    luna_verdict "planted/$name" "no line names all of: $*"
   fi
 }
 
@@ -67,14 +42,14 @@ restore() {
   cp -- "$LUNA_ROOT/$1" "$tree/$1"
 }
 
-copy_tree
+luna_copy_tree
 
 # Nothing planted: what follows fails because of the plants and of nothing else.
 if output=$(build //net/tcp:tests) && output=$(build //mem/zbuf:tests); then
-  echo "PASS planted/none"
+  luna_verdict planted/none
 else
-  echo "FAIL planted/none: the copy does not even load"
   sed 's/^/    /' <<<"$output" | tail -n 20
+  luna_verdict planted/none "the copy does not even load"
   exit 1
 fi
 
@@ -157,4 +132,4 @@ END
 expect_refusal unlisted //net/planted "//net/planted" "floors.bzl"
 rm -r "$tree/net/planted"
 
-exit $((failures > 0))
+exit $((LUNA_FAILURES > 0))

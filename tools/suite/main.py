@@ -40,6 +40,10 @@ def planted(tally, _):
     tallies.run_program(tally, "planted", [os.path.join(TOOLS, "build", "planted_dependency_test.sh")], _PROGRAM_LIMIT)
 
 
+def configs(tally, _):
+    tallies.run_program(tally, "configs", [os.path.join(TOOLS, "build", "configs_test.sh")], _PROGRAM_LIMIT)
+
+
 def consumer(tally, _):
     tallies.run_program(tally, "consumer", [os.path.join(TOOLS, "consumer_test", "run")], _PROGRAM_LIMIT)
 
@@ -87,6 +91,7 @@ STEPS = {
     "suite": suite,
     "bazel": bazel,
     "planted": planted,
+    "configs": configs,
     "consumer": consumer,
     "root": root,
 }

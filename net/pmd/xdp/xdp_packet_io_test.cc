@@ -230,9 +230,14 @@ TEST_F(XdpPacketIoTest, GathersChainsOneDescriptorPerSlice) {
 
 TEST_F(XdpPacketIoTest, ALongSliceIsSeveralDescriptors) {
   Open(16, 9000);
+  fake_->HoldCompletions(true);
   EXPECT_EQ(Transmit(PacketOf(Pattern(9014, 1))), 1u);
   EXPECT_EQ(fake_->sent()[0], Pattern(9014, 1));
   EXPECT_EQ(fake_->sent_descriptors()[0], 4u);
+  fake_->ReleaseCompletions(3);
+  EXPECT_EQ(io_->Reclaim(), 1u);
+  EXPECT_EQ(HeldObjs(), 1u) << "until the last descriptor is done";
+  fake_->ReleaseCompletions(1);
   EXPECT_EQ(io_->Reclaim(), 0u);
   EXPECT_EQ(HeldObjs(), 0u) << "one reference per descriptor, each freed once";
 }

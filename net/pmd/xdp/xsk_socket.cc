@@ -1,5 +1,7 @@
 #include "luna/net/pmd/xdp/xsk_socket.h"
 
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -7,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -128,17 +131,18 @@ absl::Status XskSocket::RegisterUmem(const XskOptions& options) {
   umem.chunk_size = options.chunk_bytes;
   // Chunks of any address: objs are where Zbuf put them.
   umem.flags = XDP_UMEM_UNALIGNED_CHUNK_FLAG;
-  int result = setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem));
-  if (result != 0 && errno == ENOBUFS && RaiseLockedMemoryLimit(options.umem_bytes)) {
-    result = setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem));
-  }
-  if (result == 0) return absl::OkStatus();
-  if (errno == ENOBUFS) {
+  const auto try_register = [&] {
+    return setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &umem, sizeof(umem)) == 0 ? 0 : errno;
+  };
+  int error = try_register();
+  if (error == ENOBUFS && RaiseLockedMemoryLimit(options.umem_bytes)) error = try_register();
+  if (error == 0) return absl::OkStatus();
+  if (error == ENOBUFS) {
     return absl::ResourceExhaustedError(absl::StrCat("the kernel may not lock ", options.umem_bytes >> 20,
                                                      " MB for AF_XDP: raise `ulimit -l`, or grant CAP_IPC_LOCK"));
   }
   return absl::UnavailableError(absl::StrCat("registering ", options.umem_bytes >> 20, " MB as UMEM with chunks of ",
-                                             options.chunk_bytes, " bytes: ", std::strerror(errno)));
+                                             options.chunk_bytes, " bytes: ", std::strerror(error)));
 }
 
 absl::Status XskSocket::MakeRings(const XskOptions& options) {
@@ -230,11 +234,16 @@ XskCounters XskSocket::ReadCounters() {
           .tx_invalid = statistics.tx_invalid_descs};
 }
 
+// IFF_RUNNING follows the carrier by a worker of the kernel, late; so the carrier itself is asked for where the driver
+// says.
 bool XskSocket::LinkUp() {
   ifreq request{};
   std::strncpy(request.ifr_name, interface_.c_str(), IFNAMSIZ - 1);
-  if (ioctl(control_fd_, SIOCGIFFLAGS, &request) != 0) return false;
-  return (request.ifr_flags & IFF_UP) != 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+  if (ioctl(control_fd_, SIOCGIFFLAGS, &request) != 0 || (request.ifr_flags & IFF_UP) == 0) return false;
+  const bool running = (request.ifr_flags & IFF_RUNNING) != 0;
+  ethtool_value link{ETHTOOL_GLINK, 0};
+  request.ifr_data = reinterpret_cast<char*>(&link);
+  return ioctl(control_fd_, SIOCETHTOOL, &request) == 0 ? link.data != 0 : running;
 }
 
 }  // namespace luna::pmd::xdp

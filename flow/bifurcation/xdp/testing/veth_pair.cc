@@ -10,8 +10,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -88,7 +92,25 @@ absl::Status VethPair::Build() {
   EnterPeer();
   status = Configure(peer_, luna_);
   EnterLuna();
-  return status.ok() ? Configure(luna_, peer_) : status;
+  if (status.ok()) status = Configure(luna_, peer_);
+  if (status.ok()) status = WaitUntilRunning(peer_);
+  if (status.ok()) status = WaitUntilRunning(luna_);
+  return status;
+}
+
+// A cable carries nothing until a worker of the kernel has seen both ends: frames sent before are dropped.
+absl::Status VethPair::WaitUntilRunning(const Side& side) {
+  Enter(side.netns_fd);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  bool running = false;
+  for (int tries = 0; tries < 1000 && !running; ++tries) {
+    if (tries > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ifreq request{};
+    std::strncpy(request.ifr_name, side.interface.c_str(), IFNAMSIZ - 1);
+    running = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+  }
+  close(fd);
+  return running ? absl::OkStatus() : absl::UnavailableError(absl::StrCat(side.interface, " does not come up"));
 }
 
 absl::Status VethPair::Configure(Side& side, const Side& other) {

@@ -53,6 +53,7 @@ class VethPair {
   VethPair() = default;
   static void Enter(int netns_fd);
   absl::Status Build();
+  static absl::Status WaitUntilRunning(const Side& side);
   absl::Status Configure(Side& side, const Side& other);
 
   int home_fd_ = -1;

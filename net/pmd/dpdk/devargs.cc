@@ -12,8 +12,8 @@ namespace luna::pmd::dpdk {
 namespace {
 
 // Debian's absl::string_view is not std's: a plain array of literals converts.
-constexpr absl::string_view kMemifKeys[] = {"id",        "role",      "bsize", "rsize",  "socket",   "socket-abstract",
-                                            "owner-uid", "owner-gid", "mac",   "secret", "zero-copy"};
+constexpr absl::string_view kMemifKeys[] = {"id",  "role",   "bsize",    "rsize", "socket", "socket-abstract",
+                                            "mac", "secret", "zero-copy"};
 constexpr absl::string_view kRingKeys[] = {"nodeaction"};
 constexpr absl::string_view kAfPacketKeys[] = {"iface", "qpairs", "blocksz", "framesz", "framecnt", "qdisc_bypass"};
 constexpr absl::string_view kAfXdpKeys[] = {"iface",       "start_queue", "queue_count",

@@ -19,6 +19,8 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "luna/net/pmd/dpdk/eal_log.h"
+#include "luna/net/pmd/dpdk/memif_gate.h"
+#include "luna/net/pmd/dpdk/memif_sockets.h"
 
 namespace luna::pmd::dpdk {
 namespace {
@@ -116,6 +118,20 @@ absl::Status CheckOptions(const EalOptions& options, const AffinityKeeper& affin
   return absl::OkStatus();
 }
 
+uint32_t EchoLevel(EalLog log) {
+  switch (log) {
+    case EalLog::kOff:
+      return 0;
+    case EalLog::kWarnings:
+      return RTE_LOG_WARNING;
+    case EalLog::kInfo:
+      return RTE_LOG_INFO;
+    case EalLog::kDebug:
+      return RTE_LOG_DEBUG;
+  }
+  return 0;
+}
+
 std::vector<std::string> Arguments(const EalOptions& options, const std::string& prefix, bool huge, int cpu) {
   std::vector<std::string> arguments = {"luna",
                                         "--no-telemetry",
@@ -137,18 +153,9 @@ std::vector<std::string> Arguments(const EalOptions& options, const std::string&
   } else {
     arguments.push_back("--no-pci");
   }
-  switch (options.log) {
-    case EalLog::kOff:
-    case EalLog::kWarnings:
-      arguments.push_back("--log-level=warning");
-      break;
-    case EalLog::kInfo:
-      arguments.push_back("--log-level=info");
-      break;
-    case EalLog::kDebug:
-      arguments.push_back("--log-level=debug");
-      break;
-  }
+  // The sink decides what is shown; net_memif's debug lines are needed (memif_gate.h).
+  arguments.push_back(absl::StrCat("--log-level=*:", std::max<uint32_t>(EchoLevel(options.log), RTE_LOG_WARNING)));
+  arguments.push_back("--log-level=pmd.net.memif:debug");
   arguments.insert(arguments.end(), options.extra_arguments.begin(), options.extra_arguments.end());
   return arguments;
 }
@@ -176,7 +183,8 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::Init(const EalOptions& options) {
         "DPDK's EAL was already initialised in this process, and DPDK allows that once; keep the first Eal");
   }
   const std::string prefix = options.file_prefix.empty() ? absl::StrCat("luna-", getpid()) : options.file_prefix;
-  CaptureEalLog(options.log != EalLog::kOff);
+  CaptureEalLog(EchoLevel(options.log));
+  SetMemifControlHook(OnMemifControlMessage);
   const int cpu = options.main_cpu == -1 ? affinity.FirstCpu() : options.main_cpu;
   std::vector<std::string> arguments = Arguments(options, prefix, *huge, cpu);
   std::vector<char*> argv;
@@ -189,7 +197,10 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::Init(const EalOptions& options) {
 
 Eal::~Eal() {
   CHECK_EQ(ports_open_, 0) << "a Port outlives the Eal";
-  rte_eal_cleanup();
+  RemoveMemifSocketFiles();
+  // Not rte_eal_cleanup: in 22.11 it unmaps DPDK's heap while DPDK's own interrupt thread still reads from it, and now
+  // and then the process dies there. There is nothing it would clean up: ports are gone, no file was made, and memory
+  // goes with the process, which cannot start EAL again anyway.
 }
 
 std::string Eal::LastLog() const { return LastEalLog(); }

@@ -52,7 +52,7 @@ class Eal {
   // words.
   static absl::StatusOr<std::unique_ptr<Eal>> Init(const EalOptions& options);
 
-  // All Ports must be gone (CHECKed).
+  // All Ports must be gone (CHECKed). DPDK's idle control threads and its heap stay until the process ends.
   ~Eal();
   Eal(const Eal&) = delete;
   Eal& operator=(const Eal&) = delete;

@@ -6,6 +6,7 @@
 // clang-format on
 #include <stdio.h>
 
+#include <atomic>
 #include <deque>
 
 #include "absl/base/thread_annotations.h"
@@ -27,7 +28,8 @@ bool IsNoise(absl::string_view line) {
   for (const char* phrase :
        {"Detected CPU lcores", "Detected NUMA", "Detected shared linkage", "Physical addresses are",
         "Selected IOVA mode", "mp action callback", "No DPDK runtime directory", "VFIO support", "Probing VFIO",
-        "No free 1048576 kB", "No available", "Multi-process socket"}) {
+        "No free 1048576 kB", "No available", "cannot attach the device", "Failed to attach device",
+        "Multi-process socket"}) {
     if (absl::StrContains(line, phrase)) return true;
   }
   return false;
@@ -35,11 +37,11 @@ bool IsNoise(absl::string_view line) {
 
 class Sink {
  public:
-  void Write(absl::string_view text) {
+  void Write(absl::string_view text, uint32_t level) {
     absl::MutexLock lock(&mutex_);
     for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
-      if (echo_) LOG(INFO) << "DPDK: " << line;
-      if (IsNoise(line)) continue;
+      if (level <= echo_) LOG(INFO) << "DPDK: " << line;
+      if (level > RTE_LOG_WARNING || IsNoise(line)) continue;
       lines_.emplace_back(line);
       if (lines_.size() > kLinesKept) lines_.pop_front();
     }
@@ -52,7 +54,7 @@ class Sink {
     absl::MutexLock lock(&mutex_);
     lines_.clear();
   }
-  void set_echo(bool echo) {
+  void set_echo(uint32_t echo) {
     absl::MutexLock lock(&mutex_);
     echo_ = echo;
   }
@@ -60,7 +62,7 @@ class Sink {
  private:
   absl::Mutex mutex_;
   std::deque<std::string> lines_ ABSL_GUARDED_BY(mutex_);
-  bool echo_ ABSL_GUARDED_BY(mutex_) = false;
+  uint32_t echo_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 Sink& TheSink() {
@@ -68,14 +70,23 @@ Sink& TheSink() {
   return *sink;
 }
 
+std::atomic<void (*)()> memif_control_hook{nullptr};
+
 ssize_t WriteToSink(void*, const char* text, size_t bytes) {
-  TheSink().Write(absl::string_view(text, bytes));
+  const absl::string_view line(text, bytes);
+  // "memif_msg_receive(): Received msg type: 8." and the like.
+  if (absl::StartsWith(line, "memif_msg_receive(")) {
+    if (auto* hook = memif_control_hook.load(std::memory_order_acquire)) hook();
+  }
+  TheSink().Write(line, static_cast<uint32_t>(rte_log_cur_msg_loglevel()));
   return static_cast<ssize_t>(bytes);
 }
 
 }  // namespace
 
-void CaptureEalLog(bool echo) {
+void SetMemifControlHook(void (*hook)()) { memif_control_hook.store(hook, std::memory_order_release); }
+
+void CaptureEalLog(uint32_t echo) {
   TheSink().set_echo(echo);
   static FILE* stream = [] {
     FILE* f = fopencookie(nullptr, "w", {.read = nullptr, .write = WriteToSink, .seek = nullptr, .close = nullptr});

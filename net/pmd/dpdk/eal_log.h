@@ -5,12 +5,18 @@
 //
 // One per process, never destroyed, because DPDK's threads may log until the very end. Any thread.
 
+#include <cstdint>
 #include <string>
 
 namespace luna::pmd::dpdk {
 
-// Redirects DPDK's log stream to memory; `echo` also sends each line to LOG(INFO). Idempotent. Control path.
-void CaptureEalLog(bool echo);
+// Called with a debug line of net_memif's control channel, on DPDK's interrupt thread, before the driver acts
+// (memif_gate.h).
+void SetMemifControlHook(void (*hook)());
+
+// Redirects DPDK's log stream to memory; lines up to DPDK's level `echo` (RTE_LOG_…, 0: none)
+// go to LOG(INFO) as well. Idempotent. Control path.
+void CaptureEalLog(uint32_t echo);
 
 // The last up to two lines since ForgetEalLog(), joined by "; ", without what everybody sees at every start.
 std::string LastEalLog();

@@ -69,6 +69,10 @@ absl::Status ApplyMemifDefaults(uint32_t mtu, uint32_t descriptors, Devargs& dev
   return absl::OkStatus();
 }
 
+bool IsMemifClient(const Devargs& devargs) {
+  return devargs.driver().prefix == "net_memif" && (!devargs.Find("role") || *devargs.Find("role") == "client");
+}
+
 uint32_t MemifBufferBytes(const Devargs& devargs) {
   uint32_t bytes = 0;
   return absl::SimpleAtoi(*devargs.Find("bsize"), &bytes) ? bytes : 0;

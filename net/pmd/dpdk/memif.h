@@ -12,6 +12,11 @@
 //   when the receive pool's data room is at least our own bsize, and the peer may have a larger one: MemifDataRoom
 //   claims one byte less. The other path checks, gathers the slices of a frame into one slot, and allocates one mbuf
 //   per frame instead of 32 per poll.
+// - A client port does not start while no server listens, and stays down after the server went away: see starter.h.
+// - When the peer goes away the driver unmaps the shared memory on DPDK's control thread without regard to a burst
+// under way. A burst
+//   takes well under a microsecond and the unmapping comes later than that, but nothing orders them (DPDK's own race).
+// - A server can send only after the client has polled its receive queue once, which lends it the slots.
 // - Both copy before they return: transmitted objs come home inside TransmitBurst.
 // - Both ends must agree on bsize. The client's counts.
 //
@@ -31,7 +36,11 @@ namespace luna::pmd::dpdk {
 absl::Status ApplyMemifDefaults(uint32_t mtu, uint32_t descriptors, Devargs& devargs,
                                 absl::optional<wire::MacAddress> mac);
 
-// Of devargs that have their defaults: bytes of a slot.
+// Of devargs that have their defaults.
+
+// The one that connects. DPDK's default role is client.
+bool IsMemifClient(const Devargs& devargs);
+// Bytes of a slot.
 uint32_t MemifBufferBytes(const Devargs& devargs);
 // The data room that the receive pool must claim, DPDK's headroom included.
 uint16_t MemifDataRoom(const Devargs& devargs);

@@ -17,8 +17,10 @@
 #include "glog/logging.h"
 #include "luna/mem/zbuf/size_class.h"
 #include "luna/net/pmd/dpdk/dma_map.h"
+#include "luna/net/pmd/dpdk/interrupt_thread.h"
 #include "luna/net/pmd/dpdk/kernel_link.h"
 #include "luna/net/pmd/dpdk/memif.h"
+#include "luna/net/pmd/dpdk/memif_sockets.h"
 #include "luna/net/pmd/dpdk/ring_pair.h"
 
 namespace luna::pmd::dpdk {
@@ -87,17 +89,20 @@ absl::StatusOr<std::pair<std::unique_ptr<Port>, std::unique_ptr<Port>>> Port::Op
 }
 
 Port::~Port() {
-  if (started_) {
-    // net_ring leaves what is in the rings to whoever owns them; other drivers clean up themselves.
-    if (devargs_.driver().prefix == "net_ring") {
-      for (auto& queue : queues_) queue->DiscardReceived();
-    }
-    rte_eth_dev_stop(id_);
+  // net_ring leaves what is in the rings to whoever owns them; other drivers clean up themselves.
+  if (starter_ != nullptr && starter_->started() && devargs_.driver().prefix == "net_ring") {
+    for (auto& queue : queues_) queue->DiscardReceived();
   }
+  starter_.reset();
   if (attached_) {
-    rte_eth_dev_close(id_);
+    if (IsMemif()) {
+      RunOnInterruptThread([this] { rte_eth_dev_close(id_); });
+    } else {
+      rte_eth_dev_close(id_);
+    }
     rte_eal_hotplug_remove(BusOf(devargs_), devargs_.name().c_str());
   }
+  if (has_memif_socket_) ReleaseMemifSocket(devargs_);
   rings_.reset();
   eal_.PortClosed();
 }
@@ -135,8 +140,7 @@ absl::Status Port::CheckOptions() const {
 }
 
 absl::Status Port::ApplyDefaults() {
-  if (devargs_.driver().prefix == "net_memif")
-    return ApplyMemifDefaults(options_.mtu, options_.rx_descriptors, devargs_, options_.mac);
+  if (IsMemif()) return ApplyMemifDefaults(options_.mtu, options_.rx_descriptors, devargs_, options_.mac);
   if (!devargs_.driver().is_kernel_link) return absl::OkStatus();
   absl::StatusOr<KernelLink> link = FindKernelLink(std::string(*devargs_.Find("iface")));
   if (!link.ok()) return absl::Status(link.status().code(), devargs_.Message(link.status().message()));
@@ -155,6 +159,13 @@ absl::Status Port::ApplyDefaults() {
   return absl::OkStatus();
 }
 
+bool Port::IsMemif() const { return devargs_.driver().prefix == "net_memif"; }
+
+Starter::Kind Port::StarterKind() const {
+  if (!IsMemif()) return Starter::Kind::kPlain;
+  return IsMemifClient(devargs_) ? Starter::Kind::kMemifClient : Starter::Kind::kMemifServer;
+}
+
 absl::Status Port::Attach() {
   uint16_t taken;
   if (rte_eth_dev_get_port_by_name(devargs_.name().c_str(), &taken) == 0) {
@@ -167,6 +178,10 @@ absl::Status Port::Attach() {
     id_ = static_cast<uint16_t>(id);
     attached_ = true;
     return absl::OkStatus();
+  }
+  if (IsMemif()) {
+    if (absl::Status s = AcquireMemifSocket(devargs_); !s.ok()) return s;
+    has_memif_socket_ = true;
   }
   const int error = rte_eal_hotplug_add(BusOf(devargs_), devargs_.name().c_str(), devargs_.Arguments().c_str());
   if (error != 0) return AttachFailed(-error);
@@ -182,7 +197,8 @@ absl::Status Port::AttachFailed(int error) const {
   const std::string log = eal_.LastLog();
   const std::string said = log.empty() ? "" : absl::StrCat("; DPDK says: ", log);
   const absl::string_view needs = devargs_.driver().needs;
-  if (error == EPERM || error == EACCES || absl::StrContains(log, "Operation not permitted") ||
+  // Drivers return -1 for anything, which reads as EPERM: believe it of those only that need a privilege.
+  if (((error == EPERM || error == EACCES) && !needs.empty()) || absl::StrContains(log, "Operation not permitted") ||
       absl::StrContains(log, "Permission denied")) {
     return absl::PermissionDeniedError(
         devargs_.Message(absl::StrCat("not permitted", needs.empty() ? "" : "; it needs ", needs, said)));
@@ -190,8 +206,9 @@ absl::Status Port::AttachFailed(int error) const {
   if (devargs_.is_pci() && error == ENODEV) {
     return absl::NotFoundError(devargs_.Message("no such device on the PCI bus; `lspci -D` shows what there is"));
   }
-  return absl::UnavailableError(devargs_.Message(absl::StrCat("the driver did not open it (", rte_strerror(error), ")",
-                                                              needs.empty() ? "" : "; it needs ", needs, said)));
+  return absl::UnavailableError(devargs_.Message(
+      absl::StrCat("the driver did not open it", error == EPERM ? "" : absl::StrCat(" (", rte_strerror(error), ")"),
+                   needs.empty() ? "" : "; it needs ", needs, said)));
 }
 
 absl::Status Port::Configure() {
@@ -219,9 +236,9 @@ absl::Status Port::Configure() {
       }
     }
   }
+  starter_ = std::make_unique<Starter>(id_, StarterKind());
   if (absl::Status s = SetUpQueues(facts); !s.ok()) return s;
-  if (int error = rte_eth_dev_start(id_); error != 0) return Failed("starting it", -error);
-  started_ = true;
+  if (int error = starter_->Start(); error != 0) return Failed("starting it", -error);
   return absl::OkStatus();
 }
 
@@ -275,6 +292,8 @@ absl::StatusOr<QueueConfig> Port::MakeQueueConfig(const DeviceFacts& facts, size
   config.port = id_;
   config.queue = static_cast<uint16_t>(i);
   config.slab = options_.slabs[i];
+  config.starter = starter_.get();
+  if (IsMemif()) config.memif_gate = std::make_unique<MemifGate>();
   config.mode = mode_;
   config.max_frame_bytes = MaxFrameBytes();
   // Frames in the device's ring and in the burst under construction, four slices each.
@@ -294,7 +313,7 @@ absl::StatusOr<QueueConfig> Port::MakeQueueConfig(const DeviceFacts& facts, size
     return config;
   }
   ZbufMempool::Options pool{.obj_bytes = room, .numa_node = facts.numa_node};
-  if (devargs_.driver().prefix == "net_memif") pool.data_room_bytes = MemifDataRoom(devargs_);
+  if (IsMemif()) pool.data_room_bytes = MemifDataRoom(devargs_);
   absl::StatusOr<std::unique_ptr<ZbufMempool>> made = ZbufMempool::Create(*options_.slabs[i], pool);
   if (!made.ok()) return made.status();
   config.zbuf_pool = *std::move(made);
@@ -336,7 +355,7 @@ wire::MacAddress Port::ChooseMac() const {
 
 uint32_t Port::MaxFrameBytes() const {
   const uint32_t frame = options_.mtu + kLinkBytes;
-  return devargs_.driver().prefix == "net_memif" ? std::min(frame, MemifBufferBytes(devargs_)) : frame;
+  return IsMemif() ? std::min(frame, MemifBufferBytes(devargs_)) : frame;
 }
 
 }  // namespace luna::pmd::dpdk

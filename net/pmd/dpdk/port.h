@@ -27,6 +27,7 @@
 #include "luna/net/pmd/dpdk/devargs.h"
 #include "luna/net/pmd/dpdk/eal.h"
 #include "luna/net/pmd/dpdk/queue.h"
+#include "luna/net/pmd/dpdk/starter.h"
 #include "luna/net/pmd/packet_io.h"
 #include "luna/net/wire/address.h"
 
@@ -86,6 +87,8 @@ class Port {
   absl::StatusOr<QueueConfig> MakeQueueConfig(const DeviceFacts& facts, size_t i);
   Capabilities MakeCapabilities(const DeviceFacts& facts, size_t i) const;
   wire::MacAddress ChooseMac() const;
+  bool IsMemif() const;
+  Starter::Kind StarterKind() const;
   uint32_t MaxFrameBytes() const;
   absl::Status Failed(absl::string_view step, int error) const;
 
@@ -97,9 +100,10 @@ class Port {
   int ring_side_ = 0;
   int kernel_ifindex_ = 0;
   absl::optional<wire::MacAddress> own_mac_;
+  bool has_memif_socket_ = false;
   bool attached_ = false;
-  bool started_ = false;
   uint16_t id_ = 0;
+  std::unique_ptr<Starter> starter_;
   std::vector<std::unique_ptr<Queue>> queues_;
 };
 

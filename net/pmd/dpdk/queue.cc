@@ -43,6 +43,15 @@ Queue::~Queue() { rte_mempool_free(config_.copy_pool); }
 // --- Receive.
 
 size_t Queue::ReceiveBurst(absl::Span<Packet> out, Time now) {
+  if (!BeginBurst()) [[unlikely]]
+    return 0;
+  const size_t taken = TakeBurst(out, now);
+  EndBurst();
+  if (config_.zbuf_pool != nullptr) stats_.rx_no_buffer = config_.zbuf_pool->exhausted();
+  return taken;
+}
+
+size_t Queue::TakeBurst(absl::Span<Packet> out, Time now) {
   size_t taken = 0;
   while (taken < out.size()) {
     std::array<rte_mbuf*, kBurst> mbufs;
@@ -59,7 +68,6 @@ size_t Queue::ReceiveBurst(absl::Span<Packet> out, Time now) {
     }
     if (got < want) break;
   }
-  if (config_.zbuf_pool != nullptr) stats_.rx_no_buffer = config_.zbuf_pool->exhausted();
   return taken;
 }
 
@@ -143,6 +151,16 @@ void Queue::DiscardReceived() {
 
 size_t Queue::TransmitBurst(absl::Span<Packet> packets) {
   size_t done = 0;
+  if (!packets.empty() && BeginBurst()) [[likely]] {
+    done = GiveBurst(packets);
+    EndBurst();
+  }
+  stats_.tx_full += packets.size() - done;
+  return done;
+}
+
+size_t Queue::GiveBurst(absl::Span<Packet> packets) {
+  size_t done = 0;
   Verdict verdict = Verdict::kReady;
   while (done < packets.size() && verdict != Verdict::kNoRoom) {
     std::array<rte_mbuf*, kBurst> mbufs;
@@ -164,7 +182,6 @@ size_t Queue::TransmitBurst(absl::Span<Packet> packets) {
     if (fit < built || verdict == Verdict::kNever) Drop(packets[done++]);
     if (fit < built) verdict = Verdict::kReady;
   }
-  stats_.tx_full += packets.size() - done;
   return done;
 }
 
@@ -270,6 +287,7 @@ void Queue::Drop(Packet& packet) {
 }
 
 size_t Queue::Reclaim() {
+  if (config_.queue == 0) config_.starter->Keep(link_up());
   if (config_.queue == 0 && ++reclaims_ % kDeviceCountersEvery == 0) ReadDeviceCounters();
   if (config_.mode == BufferMode::kCopy) return 0;
   uint32_t outstanding = tx_pool_->Outstanding();

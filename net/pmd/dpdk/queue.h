@@ -20,6 +20,8 @@
 #include "absl/types/span.h"
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/pmd/dpdk/devargs.h"
+#include "luna/net/pmd/dpdk/memif_gate.h"
+#include "luna/net/pmd/dpdk/starter.h"
 #include "luna/net/pmd/dpdk/tx_pool.h"
 #include "luna/net/pmd/dpdk/zbuf_mempool.h"
 #include "luna/net/pmd/packet_io.h"
@@ -38,6 +40,8 @@ struct QueueConfig {
   uint32_t max_frame_bytes = 0;         // with the Ethernet header; longer ones are dropped
   uint32_t tx_mbufs = 0;                // of the TxPool
   Capabilities capabilities;
+  Starter* starter = nullptr;             // the port's; outlives the queue
+  std::unique_ptr<MemifGate> memif_gate;  // of net_memif ports
 
   // What the driver receives into: of a ZbufMempool (kZbuf), or of DPDK's own layout (kCopy). Owned by the queue.
   std::unique_ptr<ZbufMempool> zbuf_pool;
@@ -69,13 +73,25 @@ class Queue final : public PacketIo {
 
   explicit Queue(QueueConfig config) : config_(std::move(config)) {}
 
+  // What brackets every call of the driver's burst functions. BeginBurst is false when they may not be called now.
+  bool BeginBurst() {
+    if (!config_.starter->started()) [[unlikely]]
+      return false;
+    return config_.memif_gate == nullptr || config_.memif_gate->Enter();
+  }
+  void EndBurst() {
+    if (config_.memif_gate != nullptr) config_.memif_gate->Leave();
+  }
+
   // Receive.
+  size_t TakeBurst(absl::Span<Packet> out, Time now);
   bool ToPacket(rte_mbuf* mbuf, Packet& packet);
   bool AdoptSegments(rte_mbuf* mbuf, Packet& packet);
   bool CopyIn(rte_mbuf* mbuf, Packet& packet);
   void TakeMeta(const rte_mbuf& mbuf, RxMeta& meta) const;
 
   // Transmit.
+  size_t GiveBurst(absl::Span<Packet> packets);
   enum class Verdict { kReady, kNever, kNoRoom };
   Verdict Prepare(Packet& packet, rte_mbuf** head);
   Verdict Gather(const Packet& packet, rte_mbuf** head);

@@ -42,7 +42,6 @@ FLOORS = {
     "apps/echo": _ALL,
     # Outside the house
     "tools/build": [],
-    "tools/build/testdata": [],
 }
 
 # Third-party repositories that only the named packages may touch.

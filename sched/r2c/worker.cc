@@ -179,6 +179,11 @@ absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, H
   return parts_.stack->Connect({*source, 0}, remote, Attach(handler, delivery), now_);
 }
 
+Time Worker::NextDeadline() const {
+  if (parts_.stack->HasOutput() || !frames_.empty()) return now_;
+  return std::min({parts_.stack->NextDeadline(), parts_.egress->NextDeadline(), wheel_.NextDeadline()});
+}
+
 void Worker::Run(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_relaxed)) RunOnce();
 }

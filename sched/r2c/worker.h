@@ -94,6 +94,8 @@ class Worker {
 
   void Arm(AppTimer& timer, Time deadline) { wheel_.Arm(timer, deadline); }
   void Cancel(AppTimer& timer) { wheel_.Cancel(timer); }
+  // When RunOnce() has something to do even if no frame comes: a lower bound, Time::Infinite() when never.
+  Time NextDeadline() const;
   // The time of the iteration under way.
   Time now() const { return now_; }
 

@@ -1,0 +1,379 @@
+#include "luna/sched/r2c/worker.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "luna/sched/r2c/testing/two_hosts.h"
+
+namespace luna::r2c {
+namespace {
+
+using tcp::CloseReason;
+using tcp::Connection;
+
+constexpr uint16_t kPort = 7;
+
+std::string Text(const zbuf::ZChain& data) { return data.ToString(); }
+
+// Keeps what happens to it, in order.
+class Recorder : public Handler {
+ public:
+  void OnAccepted(Connection& c) override { Note("accepted", c); }
+  void OnConnected(Connection& c) override { Note("connected", c); }
+  void OnReadable(Connection& c, zbuf::ZChain data) override {
+    received += Text(data);
+    if (calls.empty() || calls.back() != "readable") Note("readable", c);
+  }
+  void OnWritable(Connection& c) override { Note("writable", c); }
+  void OnPeerClosed(Connection& c) override {
+    Note("peer closed", c);
+    if (close_when_peer_does) c.Close();
+  }
+  void OnClosed(Connection& c, CloseReason why) override {
+    Note(tcp::Name(why), c);
+    connection = nullptr;
+    ++closed;
+  }
+
+  std::vector<std::string> calls;
+  std::string received;
+  Connection* connection = nullptr;
+  int closed = 0;
+  bool close_when_peer_does = true;
+
+ private:
+  void Note(std::string what, Connection& c) {
+    calls.push_back(std::move(what));
+    connection = &c;
+  }
+};
+
+class Echo final : public Recorder {
+ public:
+  void OnReadable(Connection& c, zbuf::ZChain data) override {
+    connection = &c;
+    octets += data.bytes();
+    ASSERT_EQ(c.Send(std::move(data)), tcp::SendResult::kOk);
+    largest_queue = std::max(largest_queue, c.sender().queue().bytes());
+  }
+  uint64_t octets = 0;
+  uint32_t largest_queue = 0;
+};
+
+absl::Span<const std::byte> Bytes(const std::string& text) {
+  return absl::MakeConstSpan(reinterpret_cast<const std::byte*>(text.data()), text.size());
+}
+
+std::string Pattern(size_t size) {
+  std::string text(size, '\0');
+  for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>(i * 131 + (i >> 8));
+  return text;
+}
+
+// Sends `message` as room allows, then reads until all has come back, then closes.
+class Sender final : public Handler {
+ public:
+  explicit Sender(std::string text) : message(std::move(text)) {}
+  void OnConnected(Connection& c) override { Push(c); }
+  void OnWritable(Connection& c) override { Push(c); }
+  void OnReadable(Connection& c, zbuf::ZChain data) override {
+    received += Text(data);
+    if (received.size() == message.size()) c.Close();
+  }
+  void OnClosed(Connection&, CloseReason why) override { reason = why; }
+
+  const std::string message;
+  std::string received;
+  size_t sent = 0;
+  CloseReason reason = CloseReason::kNone;
+
+ private:
+  void Push(Connection& c) { sent += c.Send(Bytes(message).subspan(sent)); }
+};
+
+TEST(Worker, EchoesAndClosesInOrder) {
+  TwoHosts hosts;
+  Echo echo;
+  Sender client("hello");
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
+  EXPECT_EQ(client.received, "hello");
+  EXPECT_EQ(client.reason, CloseReason::kNormal);
+  EXPECT_EQ(echo.calls, (std::vector<std::string>{"accepted", "peer closed", "closed"}));
+}
+
+TEST(Worker, OneRequestIsAnsweredWithinOneIteration) {
+  TwoHosts hosts;
+  Echo echo;
+  Recorder client;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.connection != nullptr; }, Duration::Seconds(1)));
+  ASSERT_TRUE(hosts.RunUntil([&] { return hosts.link().Idle(); }, Duration::Seconds(1)));
+  const uint64_t frames_before = hosts.link().b_to_a().stats().sent;
+  ASSERT_EQ(client.connection->Send(Bytes("ping")), 4u);
+  hosts.a().worker().RunOnce();
+  hosts.b().worker().RunOnce();
+  // The answer, with the acknowledgement on it, and nothing else.
+  EXPECT_EQ(hosts.link().b_to_a().stats().sent, frames_before + 1);
+  hosts.a().worker().RunOnce();
+  EXPECT_EQ(client.received, "ping");
+  client.connection->Close();
+  EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
+}
+
+TEST(Worker, SurvivesLossReorderingDuplicationAndCorruption) {
+  const char* from_environment = std::getenv("LUNA_TEST_SEED");
+  const uint64_t first = from_environment != nullptr ? std::strtoull(from_environment, nullptr, 0) : 1;
+  const uint64_t last = from_environment != nullptr ? first : 12;
+  for (uint64_t seed = first; seed <= last; ++seed) {
+    TwoHostsOptions options;
+    options.wire = pmd::WireLinkOptions::Both({.seed = seed,
+                                               .loss = 0.03,
+                                               .duplicate = 0.02,
+                                               .corrupt = 0.02,
+                                               .reorder = 0.05,
+                                               .delay = Duration::Microseconds(30),
+                                               .jitter = Duration::Microseconds(20),
+                                               .bits_per_second = 1'000'000'000});
+    TwoHosts hosts(options);
+    SCOPED_TRACE(hosts.link().Describe());
+    SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
+    Echo echo;
+    Sender client(Pattern(300'000));
+    ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo, {.hold_reads_while_send_full = true}).ok());
+    ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+    ASSERT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(60)));
+    EXPECT_EQ(client.received, client.message);
+    EXPECT_EQ(client.reason, CloseReason::kNormal);
+  }
+}
+
+TEST(Worker, HeldReadsBoundAnEchoWhosePeerDoesNotRead) {
+  TwoHostsOptions options;
+  options.tcp.send_buffer_bytes = 32 * 1024;
+  options.tcp.receive_buffer_bytes = 32 * 1024;
+  TwoHosts hosts(options);
+
+  // Pushes for ever and never reads: nothing is taken out of its connection.
+  class NeverReads final : public Handler {
+   public:
+    void OnConnected(Connection& c) override {
+      connection = &c;
+      Push(c);
+    }
+    void OnWritable(Connection& c) override { Push(c); }
+    void OnReadable(Connection&, zbuf::ZChain data) override { kept.Append(std::move(data)); }
+    void Push(Connection& c) {
+      while (size_t n = c.Send(Bytes(block))) sent += n;
+    }
+    const std::string block = Pattern(8192);
+    zbuf::ZChain kept;
+    size_t sent = 0;
+    Connection* connection = nullptr;
+  } client;
+  Echo echo;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo, {.hold_reads_while_send_full = true}).ok());
+  // The client holds its own reads too, so its window really closes.
+  ASSERT_TRUE(
+      hosts.a().worker().Connect({hosts.b().address(), kPort}, client, {.hold_reads_while_send_full = true}).ok());
+  hosts.RunUntil([] { return false; }, Duration::Milliseconds(300));
+  EXPECT_GT(hosts.b().worker().counters().reads_held.value(), 0u);
+  // The limit, plus one delivery: what a full receive buffer may hold.
+  EXPECT_LE(echo.largest_queue, 64u * 1024);
+  EXPECT_LE(echo.octets, client.sent);
+  client.connection->Abort();
+  EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(30)));
+}
+
+TEST(Worker, HeldReadsAreDeliveredBeforeThePeersFin) {
+  TwoHostsOptions options;
+  options.tcp.send_buffer_bytes = 16 * 1024;
+  TwoHosts hosts(options);
+  // Sends, half-closes at once, and reads all the while.
+  class Burst final : public Handler {
+   public:
+    void OnConnected(Connection& c) override { Push(c); }
+    void OnWritable(Connection& c) override { Push(c); }
+    void OnReadable(Connection&, zbuf::ZChain data) override { received += Text(data); }
+    void OnPeerClosed(Connection& c) override { c.Close(); }
+    void OnClosed(Connection&, CloseReason why) override { reason = why; }
+    void Push(Connection& c) {
+      sent += c.Send(Bytes(message).subspan(sent));
+      if (sent == message.size()) c.ShutdownWrite();
+    }
+    const std::string message = Pattern(200'000);
+    std::string received;
+    size_t sent = 0;
+    CloseReason reason = CloseReason::kNone;
+  } client;
+  Echo echo;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo, {.hold_reads_while_send_full = true}).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(30)));
+  EXPECT_EQ(client.received, client.message);
+  EXPECT_EQ(client.reason, CloseReason::kNormal);
+  EXPECT_EQ(std::count(echo.calls.begin(), echo.calls.end(), "peer closed"), 1);
+}
+
+TEST(Worker, RefusedAndUnreachable) {
+  TwoHosts hosts;
+  Recorder client;
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), 9}, client).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.closed == 1; }, Duration::Seconds(1)));
+  EXPECT_EQ(client.calls, std::vector<std::string>{"refused"});
+
+  // Nobody has this address: ARP gives up on the frames, TCP on the connection.
+  ASSERT_TRUE(hosts.a().worker().Connect({wire::Ipv4Address(10, 0, 0, 77), 9}, client).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.closed == 2; }, Duration::Seconds(60)));
+  EXPECT_EQ(client.calls.back(), "timed out");
+  EXPECT_GT(hosts.a().drops().value(stats::DropReason::kNeighbourUnresolved), 0u);
+
+  const auto no_route = hosts.a().worker().Connect({wire::Ipv4Address(192, 0, 2, 1), 9}, client);
+  EXPECT_EQ(no_route.status().code(), absl::StatusCode::kNotFound) << no_route.status();
+}
+
+TEST(Worker, PeerVanishes) {
+  TwoHosts hosts;
+  Echo echo;
+  Recorder client;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.connection != nullptr; }, Duration::Seconds(1)));
+  hosts.link().SetUp(false);
+  ASSERT_EQ(client.connection->Send(Bytes("anybody?")), 8u);
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.closed == 1; }, Duration::Seconds(60)));
+  EXPECT_EQ(client.calls.back(), "timed out");
+}
+
+// A clock that moves whenever somebody looks: Drain() runs one host alone until its time is over.
+class RunningClock final : public Clock {
+ public:
+  Time Now() override {
+    now_ += Duration::Microseconds(100);
+    return now_;
+  }
+
+ private:
+  Time now_ = Time::FromNanoseconds(1'000'000'000);
+};
+
+TEST(Worker, StopListeningRefusesNewConnectionsAndKeepsTheOld) {
+  TwoHosts hosts;
+  Echo echo;
+  Recorder client;
+  Recorder late;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.connection != nullptr; }, Duration::Seconds(1)));
+  hosts.b().worker().StopListening();
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, late).ok());
+  ASSERT_TRUE(hosts.RunUntil([&] { return late.closed == 1; }, Duration::Seconds(1)));
+  EXPECT_EQ(late.calls, std::vector<std::string>{"refused"});
+  ASSERT_EQ(client.connection->Send(Bytes("still here")), 10u);
+  ASSERT_TRUE(hosts.RunUntil([&] { return client.received == "still here"; }, Duration::Seconds(1)));
+  client.connection->Close();
+  EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
+}
+
+TEST(Worker, DrainResetsAPeerThatDoesNotAnswer) {
+  RunningClock clock;
+  zbuf::TestSlab slab_a, slab_b;
+  pmd::WireLink link(slab_a.slab(), slab_b.slab());
+  TestHost host(clock, link.a(), slab_a.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24), {}, {});
+  Recorder client;
+  // SYN-SENT only: nobody is at the other end. A connection that is not established is closed without a reset.
+  ASSERT_TRUE(host.worker().Connect({wire::Ipv4Address(10, 0, 0, 2), kPort}, client).ok());
+  host.worker().RunOnce();
+  EXPECT_EQ(host.worker().Drain(Duration::Milliseconds(5)), 0u);
+  EXPECT_EQ(client.calls, std::vector<std::string>{"closed"});
+  EXPECT_EQ(host.stack().connections(), 0u);
+}
+
+TEST(Worker, DrainSendsWhatIsQueuedAndClosesBothSides) {
+  RunningClock clock;
+  zbuf::TestSlab slab_a, slab_b;
+  pmd::WireLink link(slab_a.slab(), slab_b.slab());
+  TestHost a(clock, link.a(), slab_a.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24), {}, {});
+  TestHost b(clock, link.b(), slab_b.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 2), 24), {}, {});
+  Recorder server;
+  server.close_when_peer_does = false;
+  Recorder client;
+  ASSERT_TRUE(b.worker().Listen({wire::IpAddress(), kPort}, server).ok());
+  ASSERT_TRUE(a.worker().Connect({b.address(), kPort}, client).ok());
+  for (int i = 0; i < 20; ++i) {
+    a.worker().RunOnce();
+    b.worker().RunOnce();
+  }
+  ASSERT_NE(client.connection, nullptr);
+  ASSERT_EQ(client.connection->Send(Bytes("last words")), 10u);
+  // Alone, a cannot finish the close: b is not run. Its octets and its FIN are on the wire all the same; then the RST.
+  EXPECT_EQ(a.worker().Drain(Duration::Milliseconds(20)), 1u);
+  EXPECT_EQ(client.calls.back(), "aborted");
+  for (int i = 0; i < 20; ++i) b.worker().RunOnce();
+  EXPECT_EQ(server.received, "last words");
+  EXPECT_EQ(server.closed, 1);
+  EXPECT_EQ(a.stack().connections() + b.stack().connections(), 0u);
+}
+
+TEST(Worker, AppTimersFireInOrderAndOnlyOnce) {
+  TwoHosts hosts;
+  struct Tick : AppTimer {
+    Tick(std::vector<int>* log, int id) : log(log), id(id) {}
+    void OnTimer(Time) override { log->push_back(id); }
+    std::vector<int>* log;
+    int id;
+  };
+  std::vector<int> log;
+  Tick late(&log, 2), early(&log, 1), cancelled(&log, 3);
+  Worker& worker = hosts.a().worker();
+  worker.Arm(late, worker.now() + Duration::Milliseconds(2));
+  worker.Arm(early, worker.now() + Duration::Milliseconds(1));
+  worker.Arm(cancelled, worker.now() + Duration::Milliseconds(1));
+  worker.Cancel(cancelled);
+  hosts.RunUntil([] { return false; }, Duration::Milliseconds(10));
+  EXPECT_EQ(log, (std::vector<int>{1, 2}));
+}
+
+TEST(Worker, TransmitBacklogStopsTcpNotTheLoop) {
+  TwoHostsOptions options;
+  options.wire.a_to_b.bits_per_second = 100'000'000;
+  options.wire.a_to_b.ring_frames = 4;
+  options.worker.transmit_backlog = 8;
+  TwoHosts hosts(options);
+  Echo echo;
+  Sender client(Pattern(400'000));
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo, {.hold_reads_while_send_full = true}).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(60)));
+  EXPECT_EQ(client.received, client.message);
+}
+
+TEST(Worker, SmallMemoryDelaysButDoesNotLose) {
+  TwoHostsOptions options;
+  options.memory_bytes = 8u << 20;  // a zone or two per class: 800 receive objs at most
+  options.tcp.receive_buffer_bytes = 4u << 20;
+  options.tcp.send_buffer_bytes = 4u << 20;
+  TwoHosts hosts(options);
+  Echo echo;
+  Sender client(Pattern(3'000'000));
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo, {.hold_reads_while_send_full = true}).ok());
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+  ASSERT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(120)));
+  EXPECT_EQ(client.received, client.message);
+}
+
+TEST(Worker, ListenTwiceOnAPortIsRefused) {
+  TwoHosts hosts;
+  Echo echo;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).ok());
+  EXPECT_EQ(hosts.b().worker().Listen({wire::IpAddress(), kPort}, echo).code(), absl::StatusCode::kAlreadyExists);
+}
+
+}  // namespace
+}  // namespace luna::r2c

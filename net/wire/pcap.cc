@@ -69,7 +69,7 @@ absl::Status PcapWriter::WritePieces(PcapTimeNs time, absl::Span<const absl::Spa
   size_t size = 0;
   for (absl::Span<const uint8_t> piece : pieces) size += piece.size();
   size_t left = std::min<size_t>(size, kSnapLength);
-  time = std::max<PcapTimeNs>(time, 0);
+  time = std::clamp<PcapTimeNs>(time, 0, kPcapLatestTime);
   const RecordHeader header = {static_cast<uint32_t>(time / kNsPerSecond), static_cast<uint32_t>(time % kNsPerSecond),
                                static_cast<uint32_t>(left), static_cast<uint32_t>(size)};
   if (absl::Status s = Put(&header, sizeof(header)); !s.ok()) return s;

@@ -26,9 +26,10 @@ enum class PcapLinkType : uint32_t {
   kRawIp = 101,  // an IPv4 or IPv6 header
 };
 
-// A time stamp of a packet: nanoseconds since any epoch of the caller's (tools show it as Unix time). Negative counts
-// as 0.
+// A time stamp of a packet: nanoseconds since any epoch of the caller's (tools show it as Unix time).
 using PcapTimeNs = int64_t;
+// The format has 32 bits for the seconds. Writers take a negative time for 0 and a later one for this.
+inline constexpr PcapTimeNs kPcapLatestTime = (int64_t{1} << 32) * 1'000'000'000 - 1;
 
 class PcapWriter {
  public:

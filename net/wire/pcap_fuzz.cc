@@ -1,5 +1,6 @@
 // pcap reader: any file gives packets and then an end or an error; packets written again are read the same.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -23,7 +24,8 @@ void CheckRoundTrip(const PcapPacket& packet) {
   auto reader = PcapReader::FromStream(file.get());
   PcapPacket again;
   FUZZ_CHECK(reader.ok() && (*reader)->Next(&again).value());
-  FUZZ_CHECK(again.bytes == packet.bytes && again.time == packet.time);
+  // A read time may lie past the latest one: its fraction may be more than a second.
+  FUZZ_CHECK(again.bytes == packet.bytes && again.time == std::min(packet.time, kPcapLatestTime));
 }
 
 }  // namespace

@@ -143,17 +143,28 @@ TEST(Pcap, ReadsBothByteOrdersAndBothResolutions) {
   }
 }
 
-TEST(Pcap, TimesBehind2038) {
-  Memory memory;
-  auto writer = PcapWriter::ToStream(memory.stream(), PcapLinkType::kEthernet);
-  ASSERT_TRUE(writer.ok());
-  const PcapTimeNs kLate = int64_t{0xffffffff} * 1'000'000'000 + 999'999'999;
-  ASSERT_TRUE((*writer)->Write(kLate, {}).ok());
-  std::rewind(memory.stream());
-  auto reader = PcapReader::FromStream(memory.stream());
-  PcapPacket packet;
-  ASSERT_TRUE((*reader)->Next(&packet).value());
-  EXPECT_EQ(packet.time, kLate);
+TEST(Pcap, TimesOutsideTheFormatAreClamped) {
+  const struct {
+    PcapTimeNs written, read;
+  } kCases[] = {
+      {int64_t{0x80000000} * 1'000'000'000, int64_t{0x80000000} * 1'000'000'000},  // after 2038
+      {kPcapLatestTime, kPcapLatestTime},
+      {kPcapLatestTime + 1, kPcapLatestTime},
+      {INT64_MAX, kPcapLatestTime},
+      {-1, 0},
+      {INT64_MIN, 0},
+  };
+  for (const auto& c : kCases) {
+    Memory memory;
+    auto writer = PcapWriter::ToStream(memory.stream(), PcapLinkType::kEthernet);
+    ASSERT_TRUE(writer.ok());
+    ASSERT_TRUE((*writer)->Write(c.written, {}).ok());
+    std::rewind(memory.stream());
+    auto reader = PcapReader::FromStream(memory.stream());
+    PcapPacket packet;
+    ASSERT_TRUE((*reader)->Next(&packet).value());
+    EXPECT_EQ(packet.time, c.read);
+  }
 }
 
 TEST(Pcap, EveryTruncation) {

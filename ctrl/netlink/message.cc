@@ -59,7 +59,7 @@ bool ReadMultipath(absl::Span<const uint8_t> bytes, RouteMessage* out) {
     while (reader.Next(&attribute)) ReadGateway(attribute, &hop);
     if (reader.malformed()) return false;
     out->next_hops.push_back(hop);
-    bytes.remove_prefix(std::min(bytes.size(), size_t{RTNH_ALIGN(header.rtnh_len)}));
+    bytes.remove_prefix(std::min<size_t>(bytes.size(), RTNH_ALIGN(size_t{header.rtnh_len})));
   }
   return bytes.empty();
 }

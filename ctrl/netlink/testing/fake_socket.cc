@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "glog/logging.h"
+
 namespace luna::netlink::testing {
 namespace {
 
@@ -25,7 +27,10 @@ void FakeSocket::FailDump(uint16_t request_type, int error_number) { dumps_[requ
 
 void FakeSocket::InterruptDump(uint16_t request_type) { dumps_[request_type].interrupt = true; }
 
-void FakeSocket::Push(Message datagram) { queue_.push_back({absl::OkStatus(), std::move(datagram)}); }
+void FakeSocket::Push(Message datagram) {
+  CHECK(!datagram.empty()) << "netlink has no empty datagrams";
+  queue_.push_back({absl::OkStatus(), std::move(datagram)});
+}
 
 void FakeSocket::PushError(absl::Status error) { queue_.push_back({std::move(error), {}}); }
 

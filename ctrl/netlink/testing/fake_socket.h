@@ -33,7 +33,7 @@ class FakeSocket : public Socket {
   // The next dump of that type says that it was interrupted by a change (NLM_F_DUMP_INTR).
   void InterruptDump(uint16_t request_type);
 
-  // Queues one datagram, as a notification arrives. Any bytes.
+  // Queues one datagram, as a notification arrives. Any bytes, at least one.
   void Push(Message datagram);
   // Queues a failure of Receive().
   void PushError(absl::Status error);

@@ -82,9 +82,9 @@ TEST_F(ObserverTest, ShowsBothDirectionsAndChangesNothing) {
   const auto syn_bytes = static_cast<uint32_t>(syn_.size());
   const auto data_bytes = static_cast<uint32_t>(data_.size());
   EXPECT_EQ(io.seen, (std::vector<Shown>{{FrameDirection::kReceived, syn_, syn_bytes, kNow},
-                                        {FrameDirection::kReceived, data_, data_bytes, kNow},
-                                        {FrameDirection::kSent, data_, data_bytes, kNow},
-                                        {FrameDirection::kSent, syn_, syn_bytes, kNow}}));
+                                         {FrameDirection::kReceived, data_, data_bytes, kNow},
+                                         {FrameDirection::kSent, data_, data_bytes, kNow},
+                                         {FrameDirection::kSent, syn_, syn_bytes, kNow}}));
 }
 
 TEST_F(ObserverTest, ShowsOnlySentFramesThatTheDeviceTook) {

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -240,6 +241,7 @@ struct SizeCase {
   size_t payload;
   size_t slices;  // of the received frame
 };
+std::ostream& operator<<(std::ostream& out, const SizeCase& c) { return out << c.payload << " bytes at MTU " << c.mtu; }
 
 class TapSizesTest : public TapRootTest, public testing::WithParamInterface<SizeCase> {};
 

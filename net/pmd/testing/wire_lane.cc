@@ -45,20 +45,28 @@ std::string WireEvent::ToString() const {
 WireLane::WireLane(WireOptions options, uint64_t lane)
     : options_(std::move(options)), draws_(options_.seed + lane * 0x5851f42d4c957f2dull) {}
 
+WireEvent WireLane::Queued::Event(WireFate fate) const {
+  return {.index = index, .bytes = size, .fate = fate, .sent = sent, .left = leaves, .due = Time::Infinite()};
+}
+
 void WireLane::Send(Packet packet, Time now) {
+  const uint32_t size = packet.bytes();
+  Enqueue({stats_.sent++, now, now, size, std::move(packet), {}}, now);
+}
+
+void WireLane::SendBytes(std::vector<uint8_t> bytes, Time now) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  Enqueue({stats_.sent++, now, now, size, Packet(), std::move(bytes)}, now);
+}
+
+void WireLane::Enqueue(Queued frame, Time now) {
   Advance(now);
-  Queued frame{stats_.sent++, now, now, std::move(packet)};
   if (!up_) return CutFrame(frame, now);
   if (options_.queue_frames != 0 && queue_.size() >= options_.queue_frames) {
     ++stats_.queue_full;
-    return Record({.index = frame.index,
-                   .bytes = frame.packet.bytes(),
-                   .fate = WireFate::kQueueFull,
-                   .sent = now,
-                   .left = now,
-                   .due = Time::Infinite()});
+    return Record(frame.Event(WireFate::kQueueFull));
   }
-  frame.leaves = LeaveTime(frame.packet.bytes(), now);
+  frame.leaves = LeaveTime(frame.size, now);
   queue_.push_back(std::move(frame));
   Advance(now);
 }
@@ -86,11 +94,7 @@ void WireLane::Advance(Time now) {
 }
 
 void WireLane::Leave(Queued frame) {
-  WireEvent event{.index = frame.index,
-                  .bytes = frame.packet.bytes(),
-                  .sent = frame.sent,
-                  .left = frame.leaves,
-                  .due = Time::Infinite()};
+  WireEvent event = frame.Event(WireFate::kCarried);
   if (options_.drop_nth.contains(frame.index)) {
     event.fate = WireFate::kDropNth;
   } else if (draws_.Chance(options_.loss, frame.index, kLoss)) {
@@ -105,7 +109,7 @@ void WireLane::Leave(Queued frame) {
   event.corrupted = draws_.Chance(options_.corrupt, frame.index, kCorrupt) && event.bytes != 0;
   event.due = DueTime(frame, event.reordered);
 
-  std::vector<uint8_t> bytes = ToBytes(frame.packet);
+  std::vector<uint8_t> bytes = frame.bytes.empty() ? ToBytes(frame.packet) : std::move(frame.bytes);
   if (event.corrupted) {
     const uint64_t bit = draws_.Below(uint64_t{event.bytes} * 8, frame.index, kCorruptBit);
     bytes[bit / 8] ^= static_cast<uint8_t>(0x80u >> (bit % 8));
@@ -161,12 +165,9 @@ void WireLane::SetUp(bool up, Time now) {
 
 void WireLane::CutFrame(const Queued& frame, Time now) {
   ++stats_.cut;
-  Record({.index = frame.index,
-          .bytes = frame.packet.bytes(),
-          .fate = WireFate::kCut,
-          .sent = frame.sent,
-          .left = now,
-          .due = Time::Infinite()});
+  WireEvent event = frame.Event(WireFate::kCut);
+  event.left = now;
+  Record(event);
 }
 
 void WireLane::Record(const WireEvent& event) {

@@ -103,6 +103,8 @@ class WireLane {
   bool RingFull() const { return options_.ring_frames != 0 && queue_.size() >= options_.ring_frames; }
   // Takes the packet, whatever becomes of it.
   void Send(Packet packet, Time now);
+  // The same for a frame whose bytes are copied already.
+  void SendBytes(std::vector<uint8_t> bytes, Time now);
   // Frames in the transmit queue: those whose references the lane still holds.
   size_t queued() const { return queue_.size(); }
   // Frames on the wire, and those due that nobody took yet.
@@ -134,9 +136,14 @@ class WireLane {
     uint64_t index;
     Time sent;
     Time leaves;
-    Packet packet;
+    uint32_t size;
+    Packet packet;               // read when it leaves
+    std::vector<uint8_t> bytes;  // or these
+
+    WireEvent Event(WireFate fate) const;
   };
 
+  void Enqueue(Queued frame, Time now);
   Time LeaveTime(uint64_t frame_bytes, Time now);
   void Leave(Queued frame);
   Time DueTime(const Queued& frame, bool reordered);

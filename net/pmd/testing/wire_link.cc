@@ -5,13 +5,24 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "glog/logging.h"
 #include "luna/net/pmd/packet_util.h"
+#include "luna/net/pmd/testing/nic_offload.h"
 
 namespace luna::pmd {
 namespace {
 
+constexpr uint32_t kMaxIpBytes = 65535;
+
 Capabilities EndCapabilities(const WireLinkOptions& options, const char* name, const wire::MacAddress& mac) {
-  return {.name = name, .mac = mac, .mtu = options.mtu, .max_tx_segments = options.max_tx_segments};
+  return {.name = name,
+          .mac = mac,
+          .mtu = options.mtu,
+          .max_tx_segments = options.max_tx_segments,
+          .tx_ip_checksum = options.checksum_offload,
+          .tx_tcp_checksum = options.checksum_offload,
+          .tx_tso = options.tso,
+          .trust_rx_checksum = options.checksum_offload};
 }
 
 std::string DescribeLane(const char* name, const WireLane& lane) {
@@ -72,12 +83,15 @@ size_t WireLink::End::ReceiveBurst(absl::Span<Packet> out, Time now) {
     const std::vector<uint8_t>* frame = in_lane().Peek(now);
     if (frame == nullptr) break;
     std::optional<Packet> packet = MakePacket(slab_, absl::MakeConstSpan(*frame));
+    std::optional<RxMeta> judged;
+    if (capabilities_.trust_rx_checksum) judged = JudgeChecksums(*frame);
     in_lane().Take();
     if (!packet.has_value()) {
       ++stats_.rx_no_buffer;
       ++stats_.rx_dropped;
       continue;
     }
+    if (judged.has_value()) packet->rx = *judged;
     packet->rx.arrival = now;
     ++stats_.rx_packets;
     stats_.rx_bytes += packet->bytes();
@@ -88,8 +102,23 @@ size_t WireLink::End::ReceiveBurst(absl::Span<Packet> out, Time now) {
 }
 
 bool WireLink::End::Sendable(Packet& packet) {
-  return packet.bytes() >= kMinLinkHeaderBytes && packet.bytes() <= MaxFrameBytes(capabilities_.mtu) &&
+  const bool cut = capabilities_.tx_tso && packet.tx.tso_segment_bytes > 0;
+  const uint32_t limit = cut ? kMaxIpBytes : capabilities_.mtu;
+  return packet.bytes() >= kMinLinkHeaderBytes && packet.bytes() <= MaxFrameBytes(limit) &&
          FitToSegments(packet, capabilities_.max_tx_segments, slab_, stats_);
+}
+
+void WireLink::End::Send(Packet packet) {
+  const TxMeta& tx = packet.tx;
+  if (!tx.ip_checksum && !tx.l4_checksum && tx.tso_segment_bytes == 0) {
+    return out_lane().Send(std::move(packet), link_.now_);
+  }
+  CHECK(!tx.ip_checksum || capabilities_.tx_ip_checksum) << "asked for what the device does not offer";
+  CHECK(!tx.l4_checksum || capabilities_.tx_tcp_checksum) << "asked for what the device does not offer";
+  CHECK(tx.tso_segment_bytes == 0 || capabilities_.tx_tso) << "asked for what the device does not offer";
+  for (std::vector<uint8_t>& frame : ApplyTxOffload(ToBytes(packet), tx)) {
+    out_lane().SendBytes(std::move(frame), link_.now_);
+  }
 }
 
 size_t WireLink::End::TransmitBurst(absl::Span<Packet> packets) {
@@ -107,7 +136,7 @@ size_t WireLink::End::TransmitBurst(absl::Span<Packet> packets) {
     ++stats_.tx_packets;
     stats_.tx_bytes += packet.bytes();
     stats_.bytes_copied_tx += packet.bytes();
-    out_lane().Send(std::move(packet), link_.now_);
+    Send(std::move(packet));
   }
   return n;
 }

@@ -39,6 +39,11 @@ struct WireLinkOptions {
   wire::MacAddress mac_b{{0x02, 0, 0, 0, 0, 0x0b}};
   uint32_t mtu = 1500;            // longer frames (plus an Ethernet header and a tag) are dropped by the sender's end
   uint32_t max_tx_segments = 16;  // longer chains are linearised by the sender's end
+  // The ends are NICs with offload (nic_offload.h): they fill in checksums where TxMeta asks, and judge those they
+  // receive.
+  bool checksum_offload = false;
+  // They cut large TCP frames too. Each segment is a frame of its own on the wire.
+  bool tso = false;
 
   // The same knobs both ways. The two directions draw independently even with one seed.
   static WireLinkOptions Both(const WireOptions& options) { return {.a_to_b = options, .b_to_a = options}; }
@@ -91,6 +96,7 @@ class WireLink {
     WireLane& out_lane() { return link_.lanes_[index_]; }
     WireLane& in_lane() { return link_.lanes_[1 - index_]; }
     bool Sendable(Packet& packet);
+    void Send(Packet packet);
 
     WireLink& link_;
     const size_t index_;

@@ -13,6 +13,9 @@
 #include "luna/mem/zbuf/testing/test_slab.h"
 #include "luna/net/pmd/packet_util.h"
 #include "luna/net/pmd/testing/test_seed.h"
+#include "luna/net/wire/byte_cursor.h"
+#include "luna/net/wire/checksum.h"
+#include "luna/net/wire/testing/frame_builder.h"
 
 namespace luna::pmd {
 namespace {
@@ -412,6 +415,59 @@ TEST_F(WireLinkTest, LongChainsAreLinearised) {
   ASSERT_EQ(link.a().TransmitBurst(absl::MakeSpan(packet)), 1u);
   EXPECT_EQ(link.a().stats().tx_linearised, 1u);
   EXPECT_EQ(Drain(link.b())[0].bytes, std::vector<uint8_t>(60, 'z'));
+}
+
+// A large TCP frame as a stack hands it to a NIC that does everything.
+TEST_F(WireLinkTest, ANicWithOffloadCutsFillsInAndJudges) {
+  const WireOptions ab{.delay = kMicrosecond, .bits_per_second = 8'000'000'000, .drop_nth = {1}};
+  WireLink& link = Make(WireLinkOptions{.a_to_b = ab, .checksum_offload = true, .tso = true});
+  EXPECT_TRUE(link.a().capabilities().tx_tso);
+  EXPECT_TRUE(link.b().capabilities().trust_rx_checksum);
+  std::vector<uint8_t> frame = wire::TcpFrame{.payload = wire::Pattern(4000)}.Build();
+  wire::StoreBe16(&frame[24], 0);
+  wire::StoreBe16(&frame[50], wire::Ipv4PseudoHeaderSum(wire::kClient.address.v4(), wire::kServer.address.v4(),
+                                                        wire::IpProtocol::kTcp, 0));
+  std::array<Packet, 1> packet = {std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(frame))).value()};
+  packet[0].tx = {.ip_checksum = true,
+                  .l4_checksum = true,
+                  .l2_bytes = 14,
+                  .l3_bytes = 20,
+                  .l4_bytes = 20,
+                  .tso_segment_bytes = 1000};
+  ASSERT_EQ(link.a().TransmitBurst(absl::MakeSpan(packet)), 1u);
+  EXPECT_EQ(link.a_to_b().stats().sent, 4u);  // segments, each with a fate of its own
+  std::array<Packet, 4> out;
+  now_ = kStart + kMillisecond;
+  ASSERT_EQ(link.b().ReceiveBurst(absl::MakeSpan(out), now_), 3u);
+  const std::array<uint32_t, 3> sequences = {1, 2001, 3001};
+  for (size_t i = 0; i < 3; ++i) {
+    const std::vector<uint8_t> bytes = ToBytes(out[i]);
+    const auto parsed = wire::ParseTcpFrame(bytes);
+    ASSERT_TRUE(parsed.has_value());
+    EXPECT_EQ(parsed->tcp.sequence, sequences[i]);
+    EXPECT_EQ(out[i].rx.ip_checksum, ChecksumStatus::kGood);
+    EXPECT_EQ(out[i].rx.l4_checksum, ChecksumStatus::kGood);
+  }
+  EXPECT_EQ(link.a_to_b().events()[0].left, kStart + Duration::Nanoseconds(1054));
+}
+
+TEST_F(WireLinkTest, ANicWithOffloadSeesCorruption) {
+  WireLink& link = Make(WireLinkOptions{.a_to_b = {.corrupt = 1}, .checksum_offload = true});
+  uint64_t bad = 0;
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(Send(link.a(), wire::TcpFrame{.payload = wire::Pattern(1000)}.Build()));
+    std::array<Packet, 1> out;
+    ASSERT_EQ(link.b().ReceiveBurst(absl::MakeSpan(out), now_), 1u);
+    bad += out[0].rx.l4_checksum == ChecksumStatus::kBad || out[0].rx.ip_checksum == ChecksumStatus::kBad;
+  }
+  EXPECT_GT(bad, 90u);  // all but those that hit the Ethernet header or change what the frame is
+}
+
+TEST_F(WireLinkTest, ARequestForAnOffloadThatIsNotOfferedIsABug) {
+  WireLink& link = Make(WireOptions{});
+  std::array<Packet, 1> packet = {std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(Frame(0)))).value()};
+  packet[0].tx.l4_checksum = true;
+  EXPECT_DEATH(link.a().TransmitBurst(absl::MakeSpan(packet)), "does not offer");
 }
 
 TEST_F(WireLinkTest, DestructionFreesWhatIsQueuedAndOnTheWire) {

@@ -17,11 +17,12 @@ namespace luna::tcp {
 inline constexpr uint16_t kDefaultMss = 536;         // RFC 9293 §3.7.1: assumed when the peer sends no MSS option
 inline constexpr uint32_t kMinMss = 64;              // smallest segment size believed from a peer (anti-amplification)
 inline constexpr uint32_t kIpv4TcpHeaderBytes = 40;  // RFC 6691: MSS = MTU - 40, options not counted
-inline constexpr uint32_t kTimestampOptionBytes = 12;                   // NOP NOP TS
-inline constexpr uint8_t kMaxWindowShift = 14;                          // RFC 7323 §2.3
-inline constexpr uint32_t kMaxWindowBytes = 65535u << kMaxWindowShift;  // the largest window there can be
-inline constexpr uint32_t kDupAckThreshold = 3;                         // RFC 5681 §3.2
-inline constexpr uint32_t kMaxTcpHeaderBytes = 60;                      // RFC 9293 §3.1: data offset of 15 words
+inline constexpr uint32_t kTimestampOptionBytes = 12;                          // NOP NOP TS
+inline constexpr uint8_t kMaxWindowShift = 14;                                 // RFC 7323 §2.3
+inline constexpr uint32_t kMaxWindowBytes = 65535u << kMaxWindowShift;         // the largest window there can be
+inline constexpr uint32_t kDupAckThreshold = 3;                                // RFC 5681 §3.2
+inline constexpr Duration kTimestampLife = Duration::Seconds(24 * 24 * 3600);  // RFC 7323 §5.5: then TS.Recent is stale
+inline constexpr uint32_t kMaxTcpHeaderBytes = 60;  // RFC 9293 §3.1: data offset of 15 words
 
 struct StackConfig {
   // --- Retransmission (RFC 6298) ---

@@ -91,7 +91,10 @@ void Connection::Post(uint32_t event_bits) {
 
 uint32_t Connection::TakePosted() {
   in_posted_ = false;
-  return std::exchange(posted_, 0);
+  const uint32_t events = std::exchange(posted_, 0);
+  if (told_closed_) return 0;
+  NoteTold(events);
+  return events;
 }
 
 // No acknowledgement may be under way that would free memory or raise kWritable: the stack tries again each round.
@@ -104,16 +107,30 @@ void Connection::NoteStarved() {
 void Connection::Establish(uint32_t window, const Segment& segment) {
   Enter(State::kEstablished);
   ClearTimers();
-  if (sender_.timeouts() == 0) sender_.rtt().Sample(segment.arrival - syn_sent_at_);
+  if (syns_sent_ == 1) sender_.rtt().Sample(segment.arrival - syn_sent_at_);
   const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
   sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
   sender_.SetWindow(window, segment.seq, segment.ack);
   syn_pending_ = false;
+  if (sender_.fin_queued()) Enter(State::kFinWait1);  // closed during the handshake
+}
+
+// Data may be queued before the handshake is over (RFC 9293 §3.10.2).
+bool Connection::CanQueue() const {
+  return !app_closed_ && !sender_.fin_queued() &&
+         (CanSend(state_) || state_ == State::kSynSent || state_ == State::kSynReceived);
+}
+
+void Connection::WantWritable() {
+  want_writable_ = true;
+  // With nothing more to be acknowledged there would be no other occasion.
+  if (CanQueue()) {
+    if (const uint32_t events = WritableEvent()) Post(events);
+  }
 }
 
 SendResult Connection::Send(zbuf::ZChain&& data) {
-  if (app_closed_ || sender_.fin_queued() || (!CanSend(state_) && state_ != State::kSynSent))
-    return SendResult::kClosed;
+  if (!CanQueue()) return SendResult::kClosed;
   if (sender_.queue().bytes() >= send_limit()) {
     want_writable_ = true;
     return SendResult::kBackpressure;
@@ -138,7 +155,7 @@ size_t Connection::Send(absl::Span<const std::byte> bytes) {
 }
 
 uint32_t Connection::send_space() const {
-  if (app_closed_ || sender_.fin_queued() || (!CanSend(state_) && state_ != State::kSynSent)) return 0;
+  if (!CanQueue()) return 0;
   const uint32_t queued = sender_.queue().bytes();
   return queued < send_limit() ? send_limit() - queued : 0;
 }
@@ -151,17 +168,18 @@ zbuf::ZChain Connection::Read(size_t limit) {
 
 void Connection::SendFin() {
   sender_.QueueFin();
+  if (!CanSend(state_)) return;  // Establish() goes on from here
   Enter(state_ == State::kCloseWait ? State::kLastAck : State::kFinWait1);
   NoteOutput();
 }
 
 void Connection::ShutdownWrite() {
-  if (!CanSend(state_) || sender_.fin_queued()) return;
-  SendFin();
+  if (CanQueue()) SendFin();
 }
 
 void Connection::Close() {
   if (app_closed_ || state_ == State::kClosed) return;
+  const bool may_send_fin = CanQueue();
   app_closed_ = true;
   if (state_ == State::kSynSent) {
     EnterClosed(CloseReason::kNormal);
@@ -172,7 +190,7 @@ void Connection::Close() {
     Abort();
     return;
   }
-  if (CanSend(state_)) SendFin();
+  if (may_send_fin) SendFin();
   if (state_ == State::kFinWait2) {
     life_deadline_ = kFromNextTimerRun;
     Rearm();

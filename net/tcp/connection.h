@@ -54,7 +54,7 @@ class Connection final : private timer::Timer {
   // Octets until back-pressure.
   uint32_t send_space() const;
   // Asks for a kWritable event as if Send() had given back-pressure.
-  void WantWritable() { want_writable_ = true; }
+  void WantWritable();
 
   // Takes received octets, at most `limit`. Reopens the window. O(1) when all is taken.
   zbuf::ZChain Read(size_t limit = std::numeric_limits<size_t>::max());
@@ -108,7 +108,11 @@ class Connection final : private timer::Timer {
   void NoteStarved();
   void Establish(uint32_t window, const Segment& segment);
   void Post(uint32_t event_bits);
+  // Nothing is posted any more once kClosed is.
   uint32_t TakePosted();
+  // `event_bits` are being handed to the application.
+  void NoteTold(uint32_t event_bits) { told_closed_ |= (event_bits & EventBits::kClosed) != 0; }
+  bool CanQueue() const;
   uint32_t send_limit() const { return core_.config.send_buffer_bytes; }
 
   // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
@@ -117,8 +121,9 @@ class Connection final : private timer::Timer {
   uint32_t OnPredicted(Segment& segment, Time now);
   uint32_t InSynSent(Segment& segment, Time now);
   uint32_t InSynchronised(Segment& segment, Time now);
-  bool PassesPaws(const Segment& segment);
+  bool PassesPaws(const Segment& segment, Time now);
   bool CheckSequence(Segment& segment, Time now);
+  uint32_t OnOldAck(const Segment& segment, Time now);
   uint32_t OnReset(const Segment& segment, Time now);
   uint32_t OnUnexpectedSyn(const Segment& segment, Time now);
   bool CheckAck(const Segment& segment, Time now, uint32_t* events);
@@ -128,7 +133,7 @@ class Connection final : private timer::Timer {
   uint32_t OnFin(const Segment& segment);
   uint32_t ReachFin();
   void LearnSynOptions(const Segment& segment, Time now);
-  void NoteTimestamp(const Segment& segment);
+  void NoteTimestamp(const Segment& segment, Time now);
   void NoteReceived(uint32_t bytes, Time now);
   void ChallengeAck(Time now);
   void AckNow();
@@ -186,6 +191,8 @@ class Connection final : private timer::Timer {
   uint32_t persist_count_ = 0;      // window probes since the window closed, for the back-off
   uint32_t unanswered_probes_ = 0;  // window probes since the peer's last segment, for R2
   Time syn_sent_at_;
+  Time ts_recent_at_;      // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
+  uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
   uint16_t peer_mss_ = kDefaultMss;
   uint16_t mss_ = 0;  // what we can receive in one segment
   uint8_t peer_shift_ = 0;
@@ -197,6 +204,7 @@ class Connection final : private timer::Timer {
   bool passive_ = false;          // opened by a listener (RFC 9293 MUST-11)
   bool announced_ = false;        // the application knows of it and is owed a kClosed event
   bool half_open_ = false;        // counted in the listener's backlog
+  bool told_closed_ = false;      // kClosed was handed out: no event may follow it
   bool in_posted_ = false;
   bool in_starved_ = false;  // in core_.starved
   bool finished_ = false;    // in core_.finished

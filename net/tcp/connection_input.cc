@@ -36,15 +36,16 @@ bool Connection::IsPredicted(const Segment& s) const {
 uint32_t Connection::OnPredicted(Segment& s, Time now) {
   core_.counters.fast_path_segments.Increment();
   uint32_t events = 0;
-  NoteTimestamp(s);
-  if (s.ack > sender_.una()) {
-    sender_.OnNewAck(s.ack, s.arrival);
-    SetRetransmitTimer(now);
-    events |= WritableEvent();
-  }
+  NoteTimestamp(s, now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
   unanswered_probes_ = 0;
+  if (s.ack > sender_.una()) {
+    sender_.OnNewAck(s.ack, s.arrival);
+    persist_count_ = 0;
+    SetRetransmitTimer(now);
+    events |= WritableEvent();
+  }
   if (sender_.flight() < sender_.queue().bytes() || sender_.fin_queued()) NoteOutput();
   if (s.payload_bytes() == 0) return events;
   NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
@@ -83,12 +84,13 @@ uint32_t Connection::InSynSent(Segment& s, Time now) {
   return events | OnFin(s);
 }
 
-void Connection::LearnSynOptions(const Segment& s, Time) {
+void Connection::LearnSynOptions(const Segment& s, Time now) {
   peer_mss_ = s.options.has_mss ? std::max<uint16_t>(s.options.mss, kMinMss) : kDefaultMss;
   window_scale_ = s.options.has_window_scale && core_.config.window_scale;
   peer_shift_ = window_scale_ ? std::min(s.options.window_scale, kMaxWindowShift) : 0;
   timestamps_ = s.options.has_timestamp && core_.config.timestamps;
   ts_recent_ = s.options.tsval;
+  ts_recent_at_ = now;
   receiver_.Start(s.seq, core_.config.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
   last_ack_sent_ = receiver_.nxt();
 }
@@ -96,15 +98,15 @@ void Connection::LearnSynOptions(const Segment& s, Time) {
 // --- All other states (RFC 9293 §3.10.7.4) ---
 
 uint32_t Connection::InSynchronised(Segment& s, Time now) {
-  if (!PassesPaws(s)) return 0;
-  if (!CheckSequence(s, now)) return 0;                       // first: the sequence number
+  if (!PassesPaws(s, now)) return 0;
+  if (!CheckSequence(s, now)) return OnOldAck(s, now);        // first: the sequence number
   if (s.Has(TcpFlags::kRst)) return OnReset(s, now);          // second
   if (s.Has(TcpFlags::kSyn)) return OnUnexpectedSyn(s, now);  // fourth (third is security: not IPv4's any more)
   if (!s.Has(TcpFlags::kAck)) {                               // fifth
     core_.drops.Count(DropReason::kTcpNoAck);
     return 0;
   }
-  NoteTimestamp(s);
+  NoteTimestamp(s, now);
   uint32_t events = 0;
   if (!CheckAck(s, now, &events)) return events;
   events |= OnText(s, now);  // seventh (sixth is the urgent pointer)
@@ -112,9 +114,10 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
 }
 
 // RFC 7323 §5.3 R1. A RST is exempt; so is a segment without the option (it may come from a middlebox).
-bool Connection::PassesPaws(const Segment& s) {
+bool Connection::PassesPaws(const Segment& s, Time now) {
   if (!timestamps_ || !s.options.has_timestamp || s.Has(TcpFlags::kRst)) return true;
   if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) return true;
+  if (now - ts_recent_at_ > kTimestampLife) return true;
   core_.drops.Count(DropReason::kTcpPaws);
   AckNow();
   return false;
@@ -125,6 +128,7 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && s.seq == receiver_.irs()) {
     if (s.Has(TcpFlags::kAck)) {
       s.TrimBefore(receiver_.nxt());
+      s.window = static_cast<uint16_t>(s.window >> peer_shift_);  // that of a SYN is not scaled (RFC 7323 §2.2)
       return true;
     }
     syn_pending_ = true;  // our SYN-ACK was lost
@@ -132,6 +136,9 @@ bool Connection::CheckSequence(Segment& s, Time now) {
     return false;
   }
   if (receiver_.IsAcceptable(s.seq, s.length())) return true;
+  // The peer has filled the window and some of that was lost: its acknowledgements bear the number of the right edge.
+  // Strictly they are outside; without them both directions may wait for a time-out.
+  if (s.length() == 0 && s.seq == receiver_.edge() && !s.Has(TcpFlags::kRst)) return true;
   // With a closed window nothing is acceptable, but acknowledgements still count (RFC 9293 §3.10.7.4, MUST-66).
   if (receiver_.window() == 0 && s.seq == receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
     if (s.length() > 0) AckNow();
@@ -141,13 +148,28 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   core_.drops.Count(s.end() <= receiver_.nxt() && s.length() > 0 ? DropReason::kTcpDuplicate
                                                                  : DropReason::kTcpOutOfWindow);
   if (s.Has(TcpFlags::kRst)) return false;
-  // Data that was received before is acknowledged at once: our ACK was lost. Anything else might be blind.
-  if (s.length() > 0) {
+  // Data that was received before is acknowledged at once: our ACK was lost. Anything else might be blind, or the other
+  // end of an endless exchange of acknowledgements.
+  if (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
     AckNow();
   } else {
     ChallengeAck(now);
   }
   return false;
+}
+
+// What was received before may still carry news of our own data. Were it ignored, two ends that have both gone back to
+// old numbers after a time-out would never hear each other. The RFC drops such a segment whole; BSD does as here.
+uint32_t Connection::OnOldAck(const Segment& s, Time now) {
+  const bool recent =
+      s.end() <= receiver_.nxt() && static_cast<uint32_t>(receiver_.nxt() - s.seq) <= core_.config.receive_buffer_bytes;
+  uint32_t events = 0;
+  if (IsSynchronised(state_) && recent &&
+      (s.flags & (TcpFlags::kAck | TcpFlags::kSyn | TcpFlags::kRst)) == TcpFlags::kAck && s.ack > sender_.una() &&
+      s.ack <= sender_.max()) {
+    CheckAck(s, now, &events);
+  }
+  return events;
 }
 
 // RFC 5961 §3.2: only the exact number resets; elsewhere in the window a challenge ACK is the answer.
@@ -175,6 +197,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   switch (sender_.OnAck(s.ack, s.seq, window, s.length() > 0, s.arrival)) {
     case Sender::Ack::kUnsent:
+    case Sender::Ack::kAncient:
       core_.drops.Count(DropReason::kTcpUnacceptableAck);
       ChallengeAck(now);
       return false;
@@ -251,13 +274,16 @@ uint32_t Connection::OnText(Segment& s, Time now) {
     AckNow();
     return 0;
   }
-  if (receiver_.readable_slices() + receiver_.out_of_order().blocks().size() >= core_.config.receive_slices_limit) {
-    // Many tiny segments pin an obj each: the peer has to wait although the window has octets left.
+  const bool in_order = s.seq == receiver_.nxt();
+  // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
+  // hole does not count against the segment that fills it.
+  const size_t held = receiver_.readable_slices() + (in_order ? 0 : receiver_.out_of_order().slices());
+  if (held >= core_.config.receive_slices_limit) {
     core_.drops.Count(DropReason::kTcpMemory);
     s.TrimAfter(s.seq);
     return 0;
   }
-  if (s.seq == receiver_.nxt()) {
+  if (in_order) {
     const bool filled_hole = !receiver_.out_of_order().empty();
     NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
     if (filled_hole) AckNow();  // RFC 5681 §4.2
@@ -305,10 +331,11 @@ uint32_t Connection::ReachFin() {
 }
 
 // RFC 7323 §4.3 (2): only a segment that spans the last acknowledgement may set TS.Recent.
-void Connection::NoteTimestamp(const Segment& s) {
-  if (timestamps_ && s.options.has_timestamp && s.seq <= last_ack_sent_ &&
-      static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) {
+void Connection::NoteTimestamp(const Segment& s, Time now) {
+  if (!timestamps_ || !s.options.has_timestamp || s.seq > last_ack_sent_) return;
+  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0 || now - ts_recent_at_ > kTimestampLife) {
     ts_recent_ = s.options.tsval;
+    ts_recent_at_ = now;
   }
 }
 

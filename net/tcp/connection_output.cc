@@ -15,7 +15,8 @@ bool Connection::Output(Time now, size_t limit, ip::OutBatch* out) {
       return true;
     case State::kSynSent:
     case State::kSynReceived:
-      return !syn_pending_ || OutputSyn(now, out);
+      // Before the handshake is over only what is out of place is acknowledged (RFC 9293 §3.10.7.4, first).
+      return (!syn_pending_ || OutputSyn(now, out)) && (!ack_now_ || OutputAck(now, out));
     case State::kTimeWait:
       return !ack_now_ || OutputAck(now, out);
     default:
@@ -47,6 +48,8 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   out->push_back(std::move(datagram));
   syn_pending_ = false;
   syn_sent_at_ = now;
+  if (syns_sent_ < 2) ++syns_sent_;
+  ack_now_ = false;
   return true;
 }
 
@@ -100,7 +103,7 @@ bool Connection::OutputAck(Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
   FillOptions(now, &options);
   const SegmentHeader header{.tuple = tuple_,
-                             .seq = sender_.nxt(),
+                             .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
                              .ack = receiver_.nxt(),
                              .flags = TcpFlags::kAck,
                              .window = receiver_.Advertise(mss_),

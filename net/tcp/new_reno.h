@@ -49,7 +49,7 @@ class NewReno {
   }
 
   // A further duplicate acknowledgement in recovery: a segment has left the network (step 4).
-  void OnDuplicateAck() { window_ += mss_; }
+  void OnDuplicateAck() { window_ = std::min(window_ + mss_, kArbitrarilyHigh); }
 
   // RFC 6582 §3.2 step 3, partial acknowledgement: deflate by what was acknowledged, add back one MSS.
   void OnPartialAck(uint32_t acked) {
@@ -75,9 +75,9 @@ class NewReno {
   uint32_t threshold() const { return threshold_; }
 
  private:
-  uint32_t window_ = 0;
   static constexpr uint32_t kArbitrarilyHigh = std::numeric_limits<int32_t>::max();  // RFC 5681 §3.1
 
+  uint32_t window_ = 0;
   uint32_t threshold_ = kArbitrarilyHigh;
   uint32_t mss_ = 0;
   uint32_t initial_ = 0;

@@ -35,6 +35,12 @@ class Reassembly {
 
   bool empty() const { return blocks_.empty(); }
   uint32_t bytes() const { return bytes_; }
+  // Slices held, each of which pins an obj. O(blocks).
+  size_t slices() const {
+    size_t slices = 0;
+    for (const Block& block : blocks_) slices += block.data.slice_count();
+    return slices;
+  }
   // Lowest first.
   const std::vector<Block>& blocks() const { return blocks_; }
   void Clear();

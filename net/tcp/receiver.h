@@ -3,8 +3,13 @@
 
 // Receiver: the receive half of a connection. Sequence variables as in RFC 9293 §3.3.1.
 //
-// Invariants: RCV.NXT and the right edge never move left; readable + out-of-order octets never exceed the buffer limit,
-// because nothing beyond the advertised edge is accepted.
+// Invariants: RCV.NXT and the right edge never move left; readable + out-of-order octets never exceed the buffer limit
+// and an eighth, because nothing beyond the advertised edge is accepted.
+//
+// The eighth: with window scaling the edge that was promised is seldom a whole number of units away from RCV.NXT. Each
+// ACK then has to round up, which moves the edge by less than a unit, or down, which takes a promise back. It rounds
+// up, until a peer whose segments are smaller than that loss has got an eighth of the buffer out of it; from then on
+// down, while what was promised stays acceptable, as RFC 7323 §2.4 has it.
 
 #include <algorithm>
 #include <cstdint>
@@ -80,10 +85,11 @@ class Receiver {
       const uint32_t scaled = std::min<uint32_t>(FreeBytes() >> shift_, 0xffff);
       edge_ = Max(edge_, nxt_ + (scaled << shift_));
     }
-    // Round up: rounding down would pull back an edge that was promised.
-    const uint32_t scaled = std::min<uint32_t>((window() + (1u << shift_) - 1) >> shift_, 0xffff);
-    edge_ = Max(edge_, nxt_ + (scaled << shift_));
-    return static_cast<uint16_t>(scaled);
+    const uint32_t up = std::min<uint32_t>((window() + (1u << shift_) - 1) >> shift_, 0xffff);
+    const SeqNum rounded = nxt_ + (up << shift_);
+    if (rounded > edge_ && rounded > target + buffer_bytes_ / 8) return static_cast<uint16_t>(window() >> shift_);
+    edge_ = Max(edge_, rounded);
+    return static_cast<uint16_t>(up);
   }
 
   // True when the application has read enough that the peer should hear of it.

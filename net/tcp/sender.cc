@@ -45,7 +45,9 @@ bool Sender::WorthSending(uint32_t bytes, bool all) const {
 std::optional<Sender::Plan> Sender::Next() const {
   if (retransmit_una_) {
     Plan plan{.seq = una_, .retransmit = true};
-    plan.bytes = std::min(mss_, queue_.bytes());
+    // Never more than was sent before: the rest may lie beyond the peer's window.
+    const auto sent = std::min(static_cast<uint32_t>(max_ - una_data_), queue_.bytes());
+    plan.bytes = std::min(mss_, sent);
     plan.fin = fin_sent_ && plan.bytes == queue_.bytes();
     plan.push = plan.bytes == queue_.bytes();
     if (plan.bytes > 0 || plan.fin) return plan;
@@ -92,14 +94,15 @@ void Sender::OnSent(const Plan& plan, Time now) {
 
 std::optional<Sender::Plan> Sender::Probe() const {
   if (!NeedsProbe()) return std::nullopt;
-  Plan plan{.seq = nxt_, .bytes = std::min<uint32_t>(queue_.bytes(), 1)};
+  // A window too small to be worth sending to (silly-window avoidance) is filled now (RFC 9293 §3.8.6.2.1).
+  Plan plan{.seq = nxt_, .bytes = std::min({queue_.bytes(), std::max(wnd_, 1u), mss_})};
   plan.fin = plan.bytes == 0;
   return plan;
 }
 
 void Sender::OnProbeSent(const Plan& plan) {
   // SND.NXT stays: the octet is not in flight, but its acknowledgement has to be acceptable.
-  max_ = Max(max_, plan.seq + 1);
+  max_ = Max(max_, plan.seq + std::max(plan.bytes, 1u));
   if (plan.fin) fin_sent_ = true;
   timing_ = false;
 }
@@ -112,10 +115,14 @@ bool Sender::NeedsProbe() const {
 
 Sender::Ack Sender::OnAck(SeqNum ack, SeqNum seq, uint32_t window, bool has_data, Time now) {
   if (ack > max_) return Ack::kUnsent;
-  if (ack < una_) return Ack::kOld;
+  if (ack < una_) return static_cast<uint32_t>(una_ - ack) > max_wnd_ ? Ack::kAncient : Ack::kOld;
   const bool duplicate = ack == una_ && flight() > 0 && !has_data && window == wnd_;
   // RFC 9293 §3.10.7.4: only segments at least as new as the last update may change the window.
-  if (wl1_ < seq || (wl1_ == seq && wl2_ <= ack)) SetWindow(window, seq, ack);
+  if (wl1_ < seq || (wl1_ == seq && wl2_ <= ack)) {
+    SetWindow(window, seq, ack);
+  } else if (ack > una_) {
+    wnd_ -= std::min(wnd_, static_cast<uint32_t>(ack - una_));  // the edge stays where it was promised
+  }
   if (ack > una_) {
     OnNewAck(ack, now);
     return Ack::kNew;

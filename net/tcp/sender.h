@@ -35,6 +35,7 @@ class Sender {
   // What an acknowledgement did.
   enum class Ack : uint8_t {
     kOld,        // below SND.UNA
+    kAncient,    // so far below it that it cannot be of this connection (RFC 5961 §5.2)
     kNothing,    // SND.UNA again, with news or nothing in it
     kDuplicate,  // a duplicate in the sense of RFC 5681 §2
     kNew,        // SND.UNA moved
@@ -64,7 +65,8 @@ class Sender {
   std::optional<Plan> Next() const;
   // `plan` was built and left at `now`.
   void OnSent(const Plan& plan, Time now);
-  // One octet (or the FIN) past a closed window, to probe it (RFC 9293 §3.8.6.1). Pure.
+  // One octet (or the FIN) past a closed window, to probe it (RFC 9293 §3.8.6.1); what fits, when the window is merely
+  // too small. Pure.
   std::optional<Plan> Probe() const;
   // Data or a FIN waits that may not be sent, and nothing is in flight whose acknowledgement would change that.
   bool NeedsProbe() const;
@@ -90,6 +92,9 @@ class Sender {
   SeqNum una() const { return una_; }
   SeqNum nxt() const { return nxt_; }
   SeqNum max() const { return max_; }
+  // The number of a segment without data. SND.MAX, since after a time-out the peer may long have what lies below it,
+  // and would ignore an acknowledgement with an old number; but not beyond the right edge, where a probe may have gone.
+  SeqNum AckSequence() const { return max_ <= una_ + wnd_ ? max_ : una_ + wnd_; }
   SeqNum wl1() const { return wl1_; }
   SeqNum wl2() const { return wl2_; }
   uint32_t window() const { return wnd_; }

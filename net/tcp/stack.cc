@@ -16,6 +16,10 @@ using wire::TcpFlags;
 // Distinguishes this use of the keyed hash from those in isn.cc.
 constexpr uint64_t kPortDomain = 3;
 
+// How far beyond its predecessor's last number a connection that reopens a TIME-WAIT begins: more than any window field
+// without scale.
+constexpr uint32_t kIssStep = 0x10002;
+
 bool CanBePeer(const wire::IpAddress& address) { return address.IsV4() && address.v4().IsUnicast(); }
 
 }  // namespace
@@ -103,6 +107,7 @@ Event Stack::Ingest(ip::Datagram&& datagram, Time now) {
     core_.drops.Count(reason);
     return {};
   }
+  if (segment.arrival == Time()) segment.arrival = now;  // a device that does not say
   const auto found = table_.find(segment.tuple);
   if (found != table_.end()) {
     Connection& connection = *found->second;
@@ -110,8 +115,11 @@ Event Stack::Ingest(ip::Datagram&& datagram, Time now) {
       return ToConnection(connection, segment, now);
     Settle(connection, now);
   }
-  if (ToTimeWait(segment, now)) return {};
-  if (Listener* listener = FindListener(segment.tuple.local)) {
+  Listener* listener = FindListener(segment.tuple.local);
+  const TimeWaitRecord* old = time_wait_.Find(segment.tuple);
+  if (old != nullptr && (listener == nullptr || !Reopens(segment, *old))) {
+    InTimeWait(segment, now);
+  } else if (listener != nullptr) {
     ToListener(*listener, segment, now);
   } else {
     core_.drops.Count(DropReason::kTcpNoConnection);
@@ -124,23 +132,23 @@ Event Stack::ToConnection(Connection& connection, Segment& segment, Time now) {
   const uint32_t events = connection.OnSegment(segment, now);
   if (events & EventBits::kAccepted) core_.counters.connections_accepted.Increment();
   if (connection.finished_) Settle(connection, now);
+  connection.NoteTold(events);
   return events == 0 ? Event{} : Event{&connection, events};
 }
 
 void Stack::Settle(Connection& connection, Time now) {
-  if (connection.state() == State::kTimeWait && table_.erase(connection.tuple()) > 0) {
-    time_wait_.Add(connection.tuple(),
-                   {.snd_nxt = connection.sender_.max(),
-                    .rcv_nxt = connection.receiver_.nxt(),
-                    .ts_recent = connection.ts_recent_,
-                    .timestamp_offset = connection.timestamp_offset_,
-                    .timestamps = connection.timestamps_},
-                   now);
-    return;
-  }
   // The place may belong to a successor already.
   const auto found = table_.find(connection.tuple());
-  if (found != table_.end() && found->second == &connection) table_.erase(found);
+  if (found == table_.end() || found->second != &connection) return;
+  table_.erase(found);
+  if (connection.state() != State::kTimeWait) return;
+  time_wait_.Add(connection.tuple(),
+                 {.snd_nxt = connection.sender_.max(),
+                  .rcv_nxt = connection.receiver_.nxt(),
+                  .ts_recent = connection.ts_recent_,
+                  .timestamp_offset = connection.timestamp_offset_,
+                  .timestamps = connection.timestamps_},
+                 now);
 }
 
 Listener* Stack::FindListener(const wire::Endpoint& local) {
@@ -173,34 +181,41 @@ void Stack::ToListener(Listener& listener, const Segment& segment, Time now) {
     core_.drops.Count(DropReason::kTcpConnectionLimit);
     return;
   }
+  SeqNum iss = InitialSequenceNumber(core_.config.secret, segment.tuple, now);
+  if (const TimeWaitRecord* old = time_wait_.Find(segment.tuple)) {
+    // RFC 9293 §3.4.3: beyond every number of the previous incarnation, which may have been faster than the ISN clock.
+    if (iss <= old->snd_nxt) iss = old->snd_nxt + kIssStep;
+    time_wait_.Remove(segment.tuple);
+  }
   Connection* connection = pool_.New(core_);
-  connection->StartPassive(segment, &listener, InitialSequenceNumber(core_.config.secret, segment.tuple, now),
-                           TimestampOffset(core_.config.secret, segment.tuple), now);
+  connection->StartPassive(segment, &listener, iss, TimestampOffset(core_.config.secret, segment.tuple), now);
   table_.emplace(segment.tuple, connection);
 }
 
-// RFC 9293 §3.10.7.4 for TIME-WAIT. False: the segment is for whoever listens (a new incarnation).
-bool Stack::ToTimeWait(const Segment& segment, Time now) {
+// RFC 6191: a SYN with a later timestamp, or without timestamps a later sequence number, is a new connection.
+bool Stack::Reopens(const Segment& segment, const TimeWaitRecord& old) {
+  if ((segment.flags & (TcpFlags::kSyn | TcpFlags::kAck | TcpFlags::kRst | TcpFlags::kFin)) != TcpFlags::kSyn) {
+    return false;
+  }
+  const bool stamped = old.timestamps && segment.options.has_timestamp;
+  if (stamped && segment.options.tsval != old.ts_recent) {
+    return static_cast<int32_t>(segment.options.tsval - old.ts_recent) > 0;
+  }
+  return segment.seq > old.rcv_nxt;
+}
+
+// RFC 9293 §3.10.7.4 for TIME-WAIT.
+void Stack::InTimeWait(const Segment& segment, Time now) {
   TimeWaitRecord* record = time_wait_.Find(segment.tuple);
-  if (record == nullptr) return false;
-  if (segment.Has(TcpFlags::kRst)) {  // RFC 1337: no assassination
-    core_.drops.Count(DropReason::kTcpTimeWait);
-    return true;
-  }
-  if (segment.Has(TcpFlags::kSyn) && !segment.Has(TcpFlags::kAck)) {
-    // RFC 6191: a later timestamp, or without timestamps a later sequence number, is a new connection.
-    const bool stamped = record->timestamps && segment.options.has_timestamp;
-    const bool later = stamped && segment.options.tsval != record->ts_recent
-                           ? static_cast<int32_t>(segment.options.tsval - record->ts_recent) > 0
-                           : segment.seq > record->rcv_nxt;
-    if (later) {
-      time_wait_.Remove(segment.tuple);
-      return false;
-    }
-  }
   core_.drops.Count(DropReason::kTcpTimeWait);
-  if (segment.length() == 0 && segment.seq == record->rcv_nxt) return true;  // a plain ACK: nothing to say
-  if (segment.Has(TcpFlags::kFin)) time_wait_.Extend(record, now);
+  if (segment.Has(TcpFlags::kRst)) return;                              // RFC 1337: no assassination
+  if (segment.length() == 0 && segment.seq == record->rcv_nxt) return;  // a plain ACK: nothing to say
+  if (segment.Has(TcpFlags::kFin) && segment.end() == record->rcv_nxt) {
+    time_wait_.Extend(record, now);  // the peer's FIN again: our ACK was lost
+  } else if (!core_.challenge_acks.Allow(now)) {
+    core_.drops.Count(DropReason::kTcpChallengeAckRateLimited);
+    return;
+  }
   wire::TcpOptions options;
   options.has_timestamp = record->timestamps;
   options.tsval = record->timestamp_offset + static_cast<uint32_t>(now.nanoseconds() / (1000 * 1000));
@@ -210,7 +225,6 @@ bool Stack::ToTimeWait(const Segment& segment, Time now) {
                .ack = record->rcv_nxt,
                .flags = TcpFlags::kAck,
                .options = record->timestamps ? &options : nullptr});
-  return true;
 }
 
 Event Stack::NextEvent(Time now) {
@@ -225,6 +239,7 @@ Event Stack::NextEvent(Time now) {
     auto* connection = static_cast<Connection*>(timer);
     const uint32_t events = connection->OnTimer(now);
     if (connection->finished_) Settle(*connection, now);
+    connection->NoteTold(events);
     if (events != 0) return {connection, events};
   }
   time_wait_.Expire(now);

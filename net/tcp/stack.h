@@ -87,7 +87,9 @@ class Stack {
   Event ToConnection(Connection& connection, Segment& segment, Time now);
   // LISTEN (RFC 9293 §3.10.7.2) and CLOSED (§3.10.7.1).
   void ToListener(Listener& listener, const Segment& segment, Time now);
-  bool ToTimeWait(const Segment& segment, Time now);
+  void InTimeWait(const Segment& segment, Time now);
+  // Whether a segment for a connection in TIME-WAIT begins a new incarnation.
+  static bool Reopens(const Segment& segment, const TimeWaitRecord& old);
   Listener* FindListener(const wire::Endpoint& local);
   // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
   void Settle(Connection& connection, Time now);

@@ -24,6 +24,7 @@ struct TimeWaitRecord {
   SeqNum rcv_nxt;
   uint32_t ts_recent = 0;
   uint32_t timestamp_offset = 0;
+  uint32_t entry = 0;  // which entry of the queue is the record's
   bool timestamps = false;
 };
 static_assert(sizeof(TimeWaitRecord) + sizeof(wire::FourTuple) <= 72);
@@ -35,7 +36,9 @@ class TimeWaitTable {
   void Add(const wire::FourTuple& tuple, TimeWaitRecord record, Time now) {
     if (records_.size() >= limit_) DropOldest();
     record.expires = now + duration_;
-    if (records_.insert_or_assign(tuple, record).second) queue_.push_back({record.expires, tuple});
+    record.entry = ++last_entry_;
+    records_.insert_or_assign(tuple, record);
+    queue_.push_back({record.expires, tuple, record.entry});
   }
 
   TimeWaitRecord* Find(const wire::FourTuple& tuple) {
@@ -49,7 +52,7 @@ class TimeWaitTable {
   // The peer retransmitted its FIN: the wait begins again.
   void Extend(TimeWaitRecord* record, Time now) { record->expires = now + duration_; }
 
-  // A new connection takes the place (RFC 6191). The queue entry is skipped when its turn comes.
+  // A new connection takes the place (RFC 6191). The queue entry is dropped when its turn comes.
   void Remove(const wire::FourTuple& tuple) { records_.erase(tuple); }
 
   // Drops what has expired.
@@ -58,11 +61,11 @@ class TimeWaitTable {
       const Entry entry = queue_.front();
       queue_.pop_front();
       const auto found = records_.find(entry.tuple);
-      if (found == records_.end()) continue;
+      if (found == records_.end() || found->second.entry != entry.id) continue;
       if (found->second.expires <= now) {
         records_.erase(found);
       } else {
-        queue_.push_back({found->second.expires, entry.tuple});
+        queue_.push_back({found->second.expires, entry.tuple, entry.id});
       }
     }
   }
@@ -75,18 +78,23 @@ class TimeWaitTable {
   struct Entry {
     Time expires;
     wire::FourTuple tuple;
+    uint32_t id;
   };
 
   void DropOldest() {
     while (!queue_.empty()) {
       const Entry entry = queue_.front();
       queue_.pop_front();
-      if (records_.erase(entry.tuple) > 0) return;
+      const auto found = records_.find(entry.tuple);
+      if (found == records_.end() || found->second.entry != entry.id) continue;
+      records_.erase(found);
+      return;
     }
   }
 
   Duration duration_;
   size_t limit_;
+  uint32_t last_entry_ = 0;
   absl::flat_hash_map<wire::FourTuple, TimeWaitRecord> records_;
   std::deque<Entry> queue_;
 };

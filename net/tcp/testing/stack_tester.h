@@ -99,6 +99,7 @@ struct Peer {
   bool has_edge = false;
   int64_t last_ack = 0;
   int64_t edge = 0;
+  int64_t fin_end = INT64_MAX;  // one past the peer's FIN
 };
 
 class StackTester {

@@ -1,0 +1,251 @@
+// Two stacks, a bad network, many seeds: whatever happens, both streams arrive octet by octet, all closes complete, and
+// nothing is left behind. LUNA_TEST_SEED replays one.
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "luna/net/tcp/testing/stack_pair.h"
+
+namespace luna::tcp {
+namespace {
+
+using testing::Faults;
+using testing::PairOptions;
+using testing::StackPair;
+
+char Octet(int side, uint64_t offset) {
+  return static_cast<char>((offset * 2654435761u + static_cast<unsigned>(side) * 7919) >> 13);
+}
+
+// How an endpoint behaves.
+struct Habits {
+  uint64_t send_bytes = 0;
+  size_t most_per_send = 4096;
+  bool half_close = true;             // ShutdownWrite() when all is sent, Close() when the peer has closed too
+  size_t most_per_read = SIZE_MAX;    // less: reads later again
+  Duration read_pause;                // after a read that did not take all
+  uint64_t abort_after = UINT64_MAX;  // octets received
+};
+
+// One endpoint of a connection: sends position-coded octets, checks those that it gets.
+class Endpoint {
+ public:
+  Endpoint(StackPair& pair, int side, const Habits& habits) : pair_(pair), side_(side), habits_(habits) {}
+
+  void Handle(const Event& event) {
+    EXPECT_FALSE(closed_) << "an event after kClosed";
+    connection_ = event.connection;
+    if (event.Has(EventBits::kAccepted) || event.Has(EventBits::kConnected)) Send();
+    if (event.Has(EventBits::kWritable)) Send();
+    if (event.Has(EventBits::kReadable)) Read();
+    if (event.Has(EventBits::kPeerClosed)) {
+      peer_closed_ = true;
+      MaybeClose();
+    }
+    if (event.Has(EventBits::kClosed)) {
+      if (event.connection->close_reason() == CloseReason::kNormal) Read(true);
+      closed_ = true;
+      reason_ = event.connection->close_reason();
+    }
+  }
+
+  bool closed() const { return closed_; }
+  CloseReason reason() const { return reason_; }
+  uint64_t received() const { return received_; }
+
+ private:
+  void Send() {
+    while (sent_ < habits_.send_bytes) {
+      std::string bytes(std::min<uint64_t>(1 + pair_.random()() % habits_.most_per_send, habits_.send_bytes - sent_),
+                        '\0');
+      for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = Octet(side_, sent_ + i);
+      const size_t taken =
+          connection_->Send(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()));
+      sent_ += taken;
+      if (taken < bytes.size()) return;
+    }
+    if (!shut_) {
+      shut_ = true;
+      if (habits_.half_close) connection_->ShutdownWrite();
+      MaybeClose();
+    }
+  }
+
+  void Read(bool all = false) {
+    if (closed_) return;
+    const std::string bytes = connection_->Read(all ? SIZE_MAX : habits_.most_per_read).ToString();
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      ASSERT_EQ(bytes[i], Octet(1 - side_, received_ + i)) << "at " << received_ + i << " " << pair_.Describe();
+    }
+    received_ += bytes.size();
+    if (received_ >= habits_.abort_after && !aborted_) {
+      aborted_ = true;
+      connection_->Abort();
+      return;
+    }
+    if (connection_->readable_bytes() > 0 && !waiting_) {
+      waiting_ = true;
+      pair_.At(pair_.now() + habits_.read_pause, [this] {
+        waiting_ = false;
+        Read();
+      });
+    }
+    MaybeClose();
+  }
+
+  // When all is said and read.
+  void MaybeClose() {
+    if (shut_ && peer_closed_ && connection_->readable_bytes() == 0) connection_->Close();
+  }
+
+  StackPair& pair_;
+  int side_;
+  Habits habits_;
+  Connection* connection_ = nullptr;
+  uint64_t sent_ = 0;
+  uint64_t received_ = 0;
+  bool shut_ = false;
+  bool peer_closed_ = false;
+  bool closed_ = false;
+  bool waiting_ = false;
+  bool aborted_ = false;
+  CloseReason reason_ = CloseReason::kNone;
+};
+
+// Both sides of several connections over one pair.
+class Transfer {
+ public:
+  Transfer(const PairOptions& options, int connections, const Habits& a, const Habits& b) : pair(options) {
+    EXPECT_TRUE(pair.host(1).stack().Listen({pair.host(1).address, 61441}).ok());
+    for (int side = 0; side < 2; ++side) {
+      pair.host(side).on_event = [this, side, b](const Event& event) {
+        if (event.Has(EventBits::kAccepted)) Add(side, event.connection, b);
+        current[side].at(event.connection)->Handle(event);
+      };
+    }
+    for (int i = 0; i < connections; ++i) {
+      auto connection =
+          pair.host(0).stack().Connect({pair.host(0).address, 0}, {pair.host(1).address, 61441}, nullptr, pair.now());
+      EXPECT_TRUE(connection.ok());
+      Add(0, *connection, a);
+    }
+    wanted = static_cast<size_t>(connections);
+  }
+
+  void Add(int side, Connection* connection, const Habits& habits) {
+    endpoints[side].push_back(std::make_unique<Endpoint>(pair, side, habits));
+    current[side][connection] = endpoints[side].back().get();
+  }
+
+  bool AllClosed() const {
+    return std::all_of(std::begin(endpoints), std::end(endpoints), [this](const auto& side) {
+      return side.size() >= wanted && std::all_of(side.begin(), side.end(), [](const auto& e) { return e->closed(); });
+    });
+  }
+
+  void ExpectAllReceived(uint64_t by_a, uint64_t by_b) {
+    const uint64_t expected[2] = {by_a, by_b};
+    for (int side = 0; side < 2; ++side) {
+      for (const auto& endpoint : endpoints[side]) {
+        EXPECT_EQ(endpoint->received(), expected[side]) << "side " << side << " " << pair.Describe();
+        EXPECT_EQ(endpoint->reason(), CloseReason::kNormal) << "side " << side << " " << pair.Describe();
+      }
+    }
+  }
+
+  void ExpectNothingLeft() {
+    EXPECT_TRUE(pair.RunUntil([this] { return pair.Quiet(); }, Duration::Seconds(30))) << pair.Describe();
+    for (int side = 0; side < 2; ++side) {
+      EXPECT_EQ(pair.host(side).stack().connections(), 0u) << pair.Describe();
+      EXPECT_EQ(pair.host(side).memory.outstanding(), 0u) << pair.Describe();
+    }
+  }
+
+  StackPair pair;
+  size_t wanted = 0;
+  std::vector<std::unique_ptr<Endpoint>> endpoints[2];
+  std::map<Connection*, Endpoint*> current[2];  // the pool uses addresses again
+};
+
+StackConfig RandomConfig(std::mt19937_64& random) {
+  StackConfig config;
+  config.timestamps = random() % 2;
+  config.window_scale = random() % 2;
+  config.nagle = random() % 4 == 0;
+  config.delayed_ack = random() % 3 == 0 ? Duration::Zero() : Duration::Microseconds(500);
+  const uint32_t buffers[] = {3000, 20000, 65535, 150001, 1u << 20};
+  config.receive_buffer_bytes = buffers[random() % 5];
+  config.send_buffer_bytes = buffers[random() % 5];
+  const uint32_t mtus[] = {300, 576, 1500, 4000};
+  config.mtu = mtus[random() % 4];
+  config.secret = {random(), random()};
+  // Long enough for any of the networks below: what is tested is that streams survive, not that they give up.
+  config.syn_retries = config.data_retries = config.closed_retries = 60;
+  return config;
+}
+
+Faults RandomFaults(std::mt19937_64& random) {
+  const auto chance = [&random](double most) {
+    return random() % 2 ? 0.0 : most * static_cast<double>(random() % 1000) / 1000;
+  };
+  Faults faults;
+  faults.loss = chance(0.2);
+  faults.duplicate = chance(0.2);
+  faults.corrupt = chance(0.05);
+  faults.reorder = chance(0.3);
+  faults.hold = Duration::Microseconds(static_cast<int64_t>(random() % 8000));
+  faults.delay = Duration::Microseconds(static_cast<int64_t>(random() % 2000));
+  faults.jitter = Duration::Microseconds(static_cast<int64_t>(random() % 300));
+  return faults;
+}
+
+Habits RandomHabits(std::mt19937_64& random) {
+  Habits habits;
+  habits.send_bytes = random() % 4 == 0 ? 0 : random() % 120000;
+  habits.most_per_send = random() % 2 ? 9000 : 1 + random() % 700;
+  habits.half_close = random() % 2;
+  if (random() % 3 == 0) {
+    habits.most_per_read = 1 + random() % 6000;
+    habits.read_pause = Duration::Microseconds(static_cast<int64_t>(random() % 3000));
+  }
+  return habits;
+}
+
+void RunSeed(uint64_t seed) {
+  SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  PairOptions options;
+  options.seed = random();
+  for (int i = 0; i < 2; ++i) {
+    options.configs[i] = RandomConfig(random);
+    options.faults[i] = RandomFaults(random);
+  }
+  options.flush_limit = 1 + random() % 64;
+  options.flush_in_line = random() % 2;
+  Habits a = RandomHabits(random);
+  Habits b = RandomHabits(random);
+  // One of them has to be the first to shut.
+  a.half_close |= !b.half_close;
+  const int connections = 1 + static_cast<int>(random() % 3);
+  Transfer transfer(options, connections, a, b);
+  ASSERT_TRUE(transfer.pair.RunUntil([&] { return transfer.AllClosed(); }, Duration::Seconds(300)))
+      << transfer.pair.Describe();
+  transfer.ExpectAllReceived(b.send_bytes, a.send_bytes);
+  transfer.ExpectNothingLeft();
+}
+
+TEST(Transfer, EveryOctetArrivesWhateverTheNetworkDoes) {
+  if (std::getenv("LUNA_TEST_SEED") != nullptr) {
+    RunSeed(testing::SeedFromEnvironment(0));
+    return;
+  }
+  for (uint64_t seed = 1; seed <= 300 && !HasFailure(); ++seed) RunSeed(seed);
+}
+
+}  // namespace
+}  // namespace luna::tcp

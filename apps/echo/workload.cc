@@ -90,7 +90,6 @@ void Workload::MaybeFinish(Stream* stream) {
       Ending() || (options_.total_bytes > 0 && stream->started * options_.message_bytes >= options_.total_bytes);
   if (!all_started || stream->completed < stream->started || stream->closing) return;
   stream->closing = true;
-  if (options_.total_bytes > 0) end_ = clock_.Now();
   stream->channel->Close();
 }
 
@@ -134,7 +133,7 @@ WorkloadReport Workload::Report() const {
   report.errors = errors_;
   report.first_error = first_error_;
   if (started_) {
-    const Time end = std::min(end_, std::max(last_progress_, start_));
+    const Time end = std::min(end_, std::max(last_progress_, start_));  // end_ is infinite with total_bytes
     report.seconds = (end - start_).seconds();
   }
   if (report.seconds > 0) {

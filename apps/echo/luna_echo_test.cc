@@ -1,0 +1,176 @@
+// luna-echo as a user meets it: two processes, unprivileged, joined by memif or by the kernel's loopback; and every way
+// to start it wrongly.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gtest/gtest.h"
+#include "luna/apps/echo/process.h"
+
+namespace luna::apps {
+namespace {
+
+constexpr char kEcho[] = "apps/echo/luna-echo";
+
+std::vector<std::string> Echo(const std::vector<std::string>& words) {
+  std::vector<std::string> command = {kEcho};
+  command.insert(command.end(), words.begin(), words.end());
+  return command;
+}
+
+// A memif socket of this test's own: abstract, so nothing is left behind.
+std::string Memif(const std::string& role, const std::string& test) {
+  return absl::StrCat("--device=net_memif0,role=", role, ",socket=luna-test-", getpid(), "-", test);
+}
+
+TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
+  Process server(Echo({"server", Memif("server", "echo"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+  ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
+  // Twice: a client may come after another has gone.
+  for (int i = 0; i < 2; ++i) {
+    Process client(Echo({"client", Memif("client", "echo"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                         "--size=5000", "--inflight=8", "--connections=3", "--bytes=2000000", "--verify", "--json",
+                         "--huge=off", "--memory_mb=32"}));
+    EXPECT_EQ(client.Wait(), 0) << client.Errors();
+    const std::string report = client.Output();
+    EXPECT_TRUE(absl::StrContains(report, "\"errors\": 0, \"bytes_verified\": 6000000")) << report;
+    for (const char* key : {"rps", "gbps", "p50_us", "p99_us", "p999_us"}) {
+      EXPECT_TRUE(absl::StrContains(report, absl::StrCat("\"", key, "\": "))) << report;
+    }
+  }
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0) << server.Errors();
+  EXPECT_FALSE(absl::StrContains(server.Errors(), "leak")) << server.Errors();
+}
+
+TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {
+  for (int i = 0; i < 2; ++i) {
+    Process server(Echo({"server", Memif("server", "stop"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+    ASSERT_TRUE(server.WaitForOutput("listening")) << server.Errors();
+    Process client(Echo({"client", Memif("client", "stop"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                         "--duration=30s", "--huge=off", "--memory_mb=32"}));
+    // The server ends under load. Both end by themselves; the client says that its answers stopped.
+    usleep(300'000);
+    server.Signal(SIGINT);
+    EXPECT_EQ(server.Wait(), 0) << server.Errors();
+    EXPECT_EQ(client.Wait(), 1) << client.Errors();
+    EXPECT_TRUE(absl::StrContains(client.Errors(), "error: ")) << client.Errors();
+  }
+}
+
+TEST(LunaEcho, EchoesOverTheKernel) {
+  for (const char* mode : {"--kernel_mode=block", "--kernel_mode=spin"}) {
+    Process server(Echo({"server", "--device=kernel", "--address=127.0.0.1", "--port=0", mode}));
+    ASSERT_TRUE(server.WaitForOutput("listening on 127.0.0.1:")) << server.Errors();
+    const std::string where = std::vector<std::string>(absl::StrSplit(server.Output(), ' '))[2];
+    Process client(Echo({"client", "--device=kernel", mode, "--connect=" + where.substr(0, where.find('\n')),
+                         "--size=100000", "--inflight=4", "--bytes=20000000", "--verify", "--json"}));
+    EXPECT_EQ(client.Wait(), 0) << client.Errors();
+    EXPECT_TRUE(absl::StrContains(client.Output(), "\"bytes_verified\": 20000000")) << client.Output();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0);
+  }
+}
+
+TEST(LunaEcho, PortTakenOnTheKernel) {
+  Process first(Echo({"server", "--device=kernel", "--address=127.0.0.1", "--port=0"}));
+  ASSERT_TRUE(first.WaitForOutput("listening on 127.0.0.1:")) << first.Errors();
+  const std::string output = first.Output();
+  const std::string port = output.substr(output.rfind(':') + 1, output.size() - output.rfind(':') - 2);
+  Process second(Echo({"server", "--device=kernel", "--address=127.0.0.1", "--port=" + port}));
+  EXPECT_NE(second.Wait(), 0);
+  EXPECT_TRUE(absl::StrContains(second.Errors(), "--port")) << second.Errors();
+}
+
+TEST(LunaEcho, NobodyListens) {
+  Process client(Echo({"client", "--device=kernel", "--connect=127.0.0.1:1", "--json"}));
+  EXPECT_EQ(client.Wait(), 1);
+  EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 1")) << client.Output();
+  EXPECT_TRUE(absl::StrContains(client.Errors(), "error: could not connect")) << client.Errors();
+}
+
+struct BadStart {
+  const char* name;
+  std::vector<std::string> words;
+  std::vector<const char*> said;  // each appears in the one line on stderr
+};
+
+class LunaEchoBadStart : public testing::TestWithParam<BadStart> {};
+
+TEST_P(LunaEchoBadStart, SaysWhatIsWrongInOneLine) {
+  Process process(Echo(GetParam().words));
+  const int code = process.Wait();
+  EXPECT_GT(code, 0);
+  const std::string errors = process.Errors();
+  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
+  EXPECT_EQ(errors.rfind("error: ", 0), 0u) << errors;
+  for (const char* text : GetParam().said) EXPECT_TRUE(absl::StrContains(errors, text)) << text << " in: " << errors;
+  EXPECT_EQ(process.Output(), "");
+}
+
+const char kOurs[] = "--address=10.0.0.2/24";
+
+INSTANTIATE_TEST_SUITE_P(
+    All, LunaEchoBadStart,
+    testing::ValuesIn(std::vector<BadStart>{
+        {"NoCommand", {}, {"luna-echo server", "--help"}},
+        {"UnknownCommand", {"serve"}, {"luna-echo server", "--help"}},
+        {"UnknownFlag", {"server", "--devise=tap:x"}, {"--devise", "--help"}},
+        {"FlagWithoutValue", {"server", "--device"}, {"--device", "value"}},
+        {"NotANumber", {"server", "--device=tap:x", kOurs, "--port=http"}, {"--port=http"}},
+        {"NoDevice", {"server", kOurs}, {"--device is missing", "net_memif0"}},
+        {"UnknownDevice", {"server", "--device=net_telepathy0", kOurs}, {"--device=net_telepathy0"}},
+        {"MalformedDevargs", {"server", "--device=net_memif0,role", kOurs}, {"--device=net_memif0,role"}},
+        {"BadDevargsValue", {"server", "--device=net_memif0,role=king", kOurs}, {"--device=net_memif0", "role"}},
+        {"NoSuchInterface", {"server", "--device=xdp:luna-none0", kOurs}, {"--device=xdp:luna-none0"}},
+        {"BadXdpKey", {"server", "--device=xdp:lo,speed=9", kOurs}, {"--device=xdp:lo,speed=9", "speed=9"}},
+        {"NoAddress", {"server", "--device=net_null0"}, {"--address is missing", "10.0.0.2/24"}},
+        {"AddressWithoutPrefix", {"server", "--device=net_null0", "--address=10.0.0.2"}, {"--address=10.0.0.2", "/24"}},
+        {"AddressMulticast", {"server", "--device=net_null0", "--address=224.0.0.1/24"}, {"--address=224.0.0.1/24"}},
+        {"GatewayElsewhere",
+         {"server", "--device=net_null0", kOurs, "--gateway=10.9.9.9"},
+         {"--gateway=10.9.9.9", "10.0.0.2/24"}},
+        {"BadNeighbour",
+         {"server", "--device=net_null0", kOurs, "--neighbour=10.0.0.1"},
+         {"--neighbour=10.0.0.1", "MAC"}},
+        {"PortZero", {"server", "--device=net_null0", kOurs, "--port=0"}, {"--port=0", "65535"}},
+        {"PortTooBig", {"server", "--device=net_null0", kOurs, "--port=70000"}, {"--port=70000", "65535"}},
+        {"TooLittleMemory", {"server", "--device=net_null0", kOurs, "--memory_mb=1"}, {"--memory_mb=1", "8"}},
+        {"BadHuge", {"server", "--device=net_null0", kOurs, "--huge=maybe"}, {"--huge=maybe", "auto"}},
+        {"BadMtu", {"server", "--device=net_null0", kOurs, "--mtu=100"}, {"--mtu=100", "576"}},
+        {"BadProfile", {"server", "--device=net_null0", kOurs, "--tcp_profile=fast"}, {"--tcp_profile=fast", "dc"}},
+        {"BadPcap",
+         {"server", "--device=net_null0", kOurs, "--pcap=/no/such/folder/x.pcap", "--huge=off"},
+         {"--pcap=/no/such/folder/x.pcap"}},
+        {"BadCpu", {"server", "--device=net_null0", kOurs, "--cpu=1000"}, {"--cpu=1000"}},
+        {"BadDrain", {"server", "--device=net_null0", kOurs, "--drain=soon"}, {"--drain=soon", "5s"}},
+        {"NoConnect", {"client", "--device=net_null0", kOurs}, {"--connect=", "10.0.0.2:61441"}},
+        {"BadSize",
+         {"client", "--device=net_null0", kOurs, "--connect=10.0.0.1:1", "--size=0"},
+         {"--size=0", "16777216"}},
+        {"BadDuration",
+         {"client", "--device=net_null0", kOurs, "--connect=10.0.0.1:1", "--duration=-1"},
+         {"--duration=-1", "5s"}},
+        {"KernelBadMode", {"server", "--device=kernel", "--kernel_mode=nap"}, {"--kernel_mode=nap", "spin"}},
+        {"KernelBadAddress", {"server", "--device=kernel", "--address=203.0.113.9"}, {"203.0.113.9", "--address"}},
+    }),
+    [](const testing::TestParamInfo<BadStart>& info) { return info.param.name; });
+
+TEST(LunaEcho, HelpExplainsItself) {
+  Process process(Echo({"--help"}));
+  EXPECT_EQ(process.Wait(), 0);
+  for (const char* text : {"luna-echo server", "luna-echo client", "--device", "--connect", "net_memif0,role=server",
+                           "--memory_mb", "Ctrl-C"}) {
+    EXPECT_TRUE(absl::StrContains(process.Output(), text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace luna::apps

@@ -125,7 +125,15 @@ int MeasureOnLuna() {
   {
     LunaClient client((*runtime)->worker(), workload, zbuf::ZRef::Adopt(pattern));
     client.Connect(*remote, options->connections);
-    (*runtime)->RunAndDrain([&workload] { return workload.done(); });
+    bool said = FLAGS_json;
+    (*runtime)->RunAndDrain([&] {
+      if (!said && workload.connected() == options->connections) {
+        said = true;
+        std::printf("connected to %s\n", remote->ToString().c_str());
+        std::fflush(stdout);
+      }
+      return workload.done();
+    });
   }
   const WorkloadReport report = workload.Report();
   const int code = (*runtime)->Finish();

@@ -80,6 +80,8 @@ class Workload {
   // A user's interrupt: finish what is under way, then report.
   void Stop() { stopping_ = true; }
 
+  // Streams that were opened so far.
+  uint32_t connected() const { return connected_; }
   // All streams are closed.
   bool done() const { return ended_ == options_.connections; }
   WorkloadReport Report() const;

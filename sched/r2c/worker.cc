@@ -14,8 +14,10 @@ using tcp::EventBits;
 constexpr uint32_t kHeldReadable = 1u << 0;
 constexpr uint32_t kHeldPeerClosed = 1u << 1;
 
-// How long Drain() stays for TIME-WAIT's sake (RFC 9293 says 2 MSL; a process that ends cannot) and for the device's.
-constexpr Duration kLinger = Duration::Milliseconds(100);
+// How long Drain() stays after the last connection: for TIME-WAIT's sake (RFC 9293 says 2 MSL; a process that ends
+// cannot) and because a device may drop what its peer has not yet taken when it goes (memif does).
+constexpr Duration kShortestLinger = Duration::Milliseconds(20);
+constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 
 }  // namespace
 
@@ -192,7 +194,14 @@ size_t Worker::Drain(Duration limit) {
   StopListening();
   std::vector<tcp::Connection*> open;
   parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });
-  for (tcp::Connection* connection : open) connection->Close();
+  // A FIN, not Close(): a request that is on its way would be answered with a reset then.
+  for (tcp::Connection* connection : open) {
+    if (tcp::CanSend(connection->state())) {
+      connection->ShutdownWrite();
+    } else {
+      connection->Close();
+    }
+  }
   const Time deadline = parts_.clock->Now() + limit;
   while (parts_.stack->connections() > 0 && now_ < deadline) RunOnce();
 
@@ -200,10 +209,12 @@ size_t Worker::Drain(Duration limit) {
   parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });
   for (tcp::Connection* connection : open) connection->Abort();
   // Let the last segments out, and answer peers that did not get our last acknowledgement, before the device goes.
-  const Time linger_end = parts_.clock->Now() + kLinger;
+  const Time linger_start = parts_.clock->Now();
   do {
     RunOnce();
-  } while ((!frames_.empty() || parts_.io->Reclaim() > 0 || parts_.stack->time_wait() > 0) && now_ < linger_end);
+  } while (now_ - linger_start < kShortestLinger ||
+           ((!frames_.empty() || parts_.io->Reclaim() > 0 || parts_.stack->time_wait() > 0) &&
+            now_ - linger_start < kLongestLinger));
   frames_.clear();
   return open.size();
 }

@@ -87,9 +87,9 @@ class Worker {
   bool RunOnce();
   // Iterations until `*stop` is true, looked at once per iteration.
   void Run(const std::atomic<bool>& stop);
-  // Closes everything in order: listeners first, then each connection as its handler would (queued octets are still
-  // sent), and runs until no connection is left or `limit` has passed; then resets the rest, and waits (a little) for
-  // the device to let go of its frames. Returns the number of connections that had to be reset.
+  // Closes everything in order: listeners first; then each connection sends what it has queued and a FIN, and goes on
+  // delivering what the peer still sends, until the peer closes too. Runs until no connection is left or `limit` has
+  // passed; then resets the rest, and lingers a little for the last segments. Returns how many had to be reset.
   size_t Drain(Duration limit);
 
   void Arm(AppTimer& timer, Time deadline) { wheel_.Arm(timer, deadline); }

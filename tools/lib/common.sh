@@ -1,7 +1,10 @@
-# Shell functions shared by the tools; source it after setting nothing: it only defines functions and LUNA_ROOT.
+# Shell functions shared by the tools; source it: it defines functions, LUNA_ROOT and, where nobody did, USER.
 
 # The root of the tree, whatever the caller's directory.
 LUNA_ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+
+# Bazel wants a user's name, even where the user has none (a container with a number for a user).
+export USER=${USER:-$(id -un 2>/dev/null || echo "uid$(id -u)")}
 
 # Whether files can be created in a directory (which is made when it is missing).
 luna_can_write() {

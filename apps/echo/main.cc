@@ -127,9 +127,9 @@ int MeasureOnLuna() {
     client.Connect(*remote, options->connections);
     bool said = FLAGS_json;
     (*runtime)->RunAndDrain([&] {
-      if (!said && workload.connected() == options->connections) {
+      if (!said && workload.answered()) {
         said = true;
-        std::printf("connected to %s\n", remote->ToString().c_str());
+        std::printf("%s answers\n", remote->ToString().c_str());
         std::fflush(stdout);
       }
       return workload.done();

@@ -28,7 +28,6 @@ Workload::Stream* Workload::OnConnected(Channel* channel) {
   Stream* stream = streams_.back().get();
   stream->channel = channel;
   stream->sent_at.resize(options_.inflight);
-  ++connected_;
   last_progress_ = clock_.Now();
   if (!started_) {
     started_ = true;

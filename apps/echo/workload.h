@@ -80,8 +80,8 @@ class Workload {
   // A user's interrupt: finish what is under way, then report.
   void Stop() { stopping_ = true; }
 
-  // Streams that were opened so far.
-  uint32_t connected() const { return connected_; }
+  // Something has come back.
+  bool answered() const { return bytes_received_ > 0; }
   // All streams are closed.
   bool done() const { return ended_ == options_.connections; }
   WorkloadReport Report() const;
@@ -99,7 +99,6 @@ class Workload {
   Clock& clock_;
   const absl::Span<const std::byte> period_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  uint32_t connected_ = 0;
   uint32_t ended_ = 0;
   bool started_ = false;
   bool stopping_ = false;

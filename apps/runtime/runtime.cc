@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -37,6 +38,13 @@ absl::StatusOr<std::array<uint64_t, 2>> RandomSecret() {
     return absl::InternalError(absl::StrCat("getrandom: ", std::strerror(errno)));
   }
   return secret;
+}
+
+// For the time stamps of a capture, which count from 1970.
+Time WallTime() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return Time::FromNanoseconds(int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
 }
 
 absl::Status PinTo(int cpu) {
@@ -139,7 +147,8 @@ absl::Status Runtime::InitPcap() {
     return absl::Status(writer.status().code(),
                         absl::StrCat("--pcap=", options_.pcap, ": ", writer.status().message()));
   }
-  pcap_ = std::make_unique<pmd::PcapPacketIo>(*io_, *std::move(writer));
+  pcap_ = std::make_unique<pmd::PcapPacketIo>(*io_, *std::move(writer),
+                                              pmd::PcapIoOptions{.epoch_offset = WallTime() - clock_.Now()});
   io_ = pcap_.get();
   return absl::OkStatus();
 }

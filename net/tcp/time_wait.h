@@ -73,6 +73,8 @@ class TimeWaitTable {
   // A lower bound of the next expiry.
   Time NextDeadline() const { return queue_.empty() ? Time::Infinite() : queue_.front().expires; }
   size_t size() const { return records_.size(); }
+  // Entries of the queue, those of removed records included. For tests.
+  size_t queued() const { return queue_.size(); }
 
  private:
   struct Entry {

@@ -1,0 +1,71 @@
+#include "luna/net/tcp/rtt.h"
+
+#include "gtest/gtest.h"
+
+namespace luna::tcp {
+namespace {
+
+constexpr Duration Us(int64_t n) { return Duration::Microseconds(n); }
+
+RttEstimator Make(Duration min = Us(1), Duration max = Duration::Seconds(60)) {
+  return RttEstimator({Duration::Seconds(1), min, max});
+}
+
+TEST(Rtt, BeginsWithTheInitialTimeout) {
+  const RttEstimator rtt = Make();
+  EXPECT_FALSE(rtt.has_sample());
+  EXPECT_EQ(rtt.rto(), Duration::Seconds(1));
+}
+
+// RFC 6298 §2.2 and §2.3, calculated by hand.
+TEST(Rtt, FollowsTheFormulas) {
+  RttEstimator rtt = Make();
+  rtt.Sample(Us(800));
+  EXPECT_EQ(rtt.srtt(), Us(800));
+  EXPECT_EQ(rtt.rttvar(), Us(400));
+  EXPECT_EQ(rtt.rto(), Us(800 + 1600));
+  rtt.Sample(Us(1600));
+  EXPECT_EQ(rtt.rttvar(), Us(400 * 3 / 4 + 800 / 4));  // with the old SRTT
+  EXPECT_EQ(rtt.srtt(), Us(900));
+  EXPECT_EQ(rtt.rto(), Us(900 + 4 * 500));
+  rtt.Sample(Us(100));
+  EXPECT_EQ(rtt.rttvar(), Us(500 * 3 / 4 + 800 / 4));
+  EXPECT_EQ(rtt.srtt(), Us(800));
+  EXPECT_EQ(rtt.min_rtt(), Us(100));
+}
+
+TEST(Rtt, SteadyPathsKeepAGranuleOfVariance) {
+  RttEstimator rtt = Make();
+  for (int i = 0; i < 200; ++i) rtt.Sample(Us(1000));
+  EXPECT_EQ(rtt.srtt(), Us(1000));
+  EXPECT_EQ(rtt.rto(), Us(1001));
+}
+
+TEST(Rtt, StaysWithinItsLimits) {
+  RttEstimator rtt = Make(Duration::Milliseconds(4), Duration::Seconds(1));
+  rtt.Sample(Us(50));
+  EXPECT_EQ(rtt.rto(), Duration::Milliseconds(4));
+  rtt.Sample(Duration::Seconds(30));
+  EXPECT_EQ(rtt.rto(), Duration::Seconds(1));
+  rtt.Sample(Duration::Seconds(-5));  // a clock that went back
+  EXPECT_EQ(rtt.min_rtt(), Duration::Zero());
+}
+
+// RFC 6298 §5.5 to §5.7: doubled by each time-out, up to the limit, and until the next sample.
+TEST(Rtt, BacksOffUntilASampleComes) {
+  RttEstimator rtt = Make(Duration::Milliseconds(4), Duration::Milliseconds(100));
+  rtt.Sample(Us(100));
+  const int64_t kExpected[] = {8, 16, 32, 64, 100, 100};
+  for (const int64_t ms : kExpected) {
+    rtt.BackOff();
+    EXPECT_EQ(rtt.rto(), Duration::Milliseconds(ms));
+  }
+  for (int i = 0; i < 100; ++i) rtt.BackOff();
+  EXPECT_EQ(rtt.rto(), Duration::Milliseconds(100));
+  rtt.Sample(Us(100));
+  EXPECT_EQ(rtt.backoff(), 0u);
+  EXPECT_EQ(rtt.rto(), Duration::Milliseconds(4));
+}
+
+}  // namespace
+}  // namespace luna::tcp

@@ -113,6 +113,12 @@ TEST(ParseAddress, ReadsAnAddress) {
   EXPECT_EQ(address.prefix, Ipv4Prefix(Ipv4Address(10, 0, 0, 2), 24));
 }
 
+TEST(ParseAddress, OnAPointToPointLinkOursIsTheLocalOne) {
+  AddressMessage address;
+  ASSERT_EQ(ParseAddress(PayloadOf(testing::NewAddress("10.0.0.2/32", 9, "10.0.0.1")), &address), Parsed::kOk);
+  EXPECT_EQ(address.prefix, Ipv4Prefix(Ipv4Address(10, 0, 0, 2), 32));
+}
+
 TEST(ParseRoute, ReadsARoute) {
   RouteMessage route;
   const KernelRoute kernel_route = {.destination = "192.0.2.0/24",

@@ -296,6 +296,9 @@ void KernelMirror::PublishChanges() {
 
 absl::Status KernelMirror::RequestResolve(const wire::IpAddress& address) {
   if (!address.IsV4()) return absl::InvalidArgumentError(absl::StrCat(address.ToString(), " is not an IPv4 address"));
+  // Somebody misses a neighbour: a reason to see that the mirror is not blind, even if nothing has made its fd
+  // readable.
+  if (step_ == Step::kStalled) StartDump(Step::kLink);
   return socket_->Send(ResolveRequest(ifindex_, address.v4(), ++sequence_));
 }
 

@@ -72,7 +72,8 @@ class KernelMirror {
   int fd() const { return socket_->fd(); }
 
   // Has the kernel resolve, or re-confirm, a neighbour on the link; the answer comes as a snapshot. Fire and forget:
-  // refusals are counted. Errors: what Send says; InvalidArgument for addresses that are not IPv4.
+  // refusals are counted. Also tries again a dump that could not be begun. Errors: what Send says; InvalidArgument for
+  // addresses that are not IPv4.
   absl::Status RequestResolve(const wire::IpAddress& address);
 
   // Begins a full dump. OnReadable completes it. For owners who distrust notifications; every minute is plenty.

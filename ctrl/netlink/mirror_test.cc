@@ -291,6 +291,18 @@ TEST_F(MirrorTest, ARefusedDumpIsTriedAgain) {
   EXPECT_EQ(Routes(), kInitialRoutes);
 }
 
+TEST_F(MirrorTest, AMissingNeighbourWakesAStalledMirror) {
+  Create();
+  socket_->FailDump(RTM_GETLINK, 16);
+  mirror_->Resync();
+  mirror_->OnReadable();
+  ASSERT_EQ(socket_->waiting(), 0u);  // nothing would make the fd readable again
+  EXPECT_TRUE(mirror_->RequestResolve(Ipv4Address(10, 0, 0, 77)).ok());
+  EXPECT_GT(socket_->waiting(), 1u);
+  mirror_->OnReadable();
+  EXPECT_TRUE(mirror_->synced());
+}
+
 TEST_F(MirrorTest, ADatagramTooLongToReadMeansADump) {
   Create();
   socket_->Push(Message(100'000));

@@ -69,7 +69,7 @@ Message LinkMessage(uint16_t type, const Link& link) {
   return builder.Take();
 }
 
-Message AddressMessage(uint16_t type, absl::string_view text, int ifindex) {
+Message AddressMessage(uint16_t type, absl::string_view text, int ifindex, absl::string_view peer) {
   const auto prefix = wire::Ipv4Prefix::Parse(text);
   CHECK(prefix.has_value()) << text;
   Builder builder(type, 0);
@@ -77,7 +77,8 @@ Message AddressMessage(uint16_t type, absl::string_view text, int ifindex) {
   fixed->ifa_family = AF_INET;
   fixed->ifa_prefixlen = static_cast<uint8_t>(prefix->length());
   fixed->ifa_index = static_cast<uint32_t>(ifindex);
-  return builder.Ipv4(IFA_ADDRESS, prefix->address()).Ipv4(IFA_LOCAL, prefix->address()).Take();
+  if (peer.empty()) builder.Ipv4(IFA_ADDRESS, prefix->address());
+  return builder.Ipv4(IFA_LOCAL, prefix->address()).Ipv4Unless(IFA_ADDRESS, peer).Take();
 }
 
 void PutMultipath(Builder& builder, const KernelRoute& route) {
@@ -127,8 +128,10 @@ Message RouteMessage(uint16_t type, uint16_t flags, const KernelRoute& route) {
 Message NewLink(const Link& link) { return LinkMessage(RTM_NEWLINK, link); }
 Message DelLink(const Link& link) { return LinkMessage(RTM_DELLINK, link); }
 
-Message NewAddress(absl::string_view prefix, int ifindex) { return AddressMessage(RTM_NEWADDR, prefix, ifindex); }
-Message DelAddress(absl::string_view prefix, int ifindex) { return AddressMessage(RTM_DELADDR, prefix, ifindex); }
+Message NewAddress(absl::string_view prefix, int ifindex, absl::string_view peer) {
+  return AddressMessage(RTM_NEWADDR, prefix, ifindex, peer);
+}
+Message DelAddress(absl::string_view prefix, int ifindex) { return AddressMessage(RTM_DELADDR, prefix, ifindex, ""); }
 
 Message NewRoute(const KernelRoute& route, uint16_t flags) { return RouteMessage(RTM_NEWROUTE, flags, route); }
 Message DelRoute(const KernelRoute& route) { return RouteMessage(RTM_DELROUTE, 0, route); }

@@ -25,7 +25,8 @@ struct Link {
 Message NewLink(const Link& link = {});
 Message DelLink(const Link& link = {});
 
-Message NewAddress(absl::string_view prefix, int ifindex = 3);
+// `peer`: the other end of a point-to-point link; empty: none.
+Message NewAddress(absl::string_view prefix, int ifindex = 3, absl::string_view peer = "");
 Message DelAddress(absl::string_view prefix, int ifindex = 3);
 
 struct KernelRoute {

@@ -284,7 +284,10 @@ TEST_F(MempoolsTest, TxMbufsComeBackFromOtherThreads) {
   std::thread other([&] {
     for (uint32_t n = 0; !stop.load(std::memory_order_acquire) || slot.load() != nullptr;) {
       rte_mbuf* mbuf = slot.exchange(nullptr, std::memory_order_acq_rel);
-      if (mbuf == nullptr) continue;
+      if (mbuf == nullptr) {
+        std::this_thread::yield();
+        continue;
+      }
       if (n++ % 2 == 0) {
         rte_pktmbuf_free(mbuf);
       } else {
@@ -294,7 +297,7 @@ TEST_F(MempoolsTest, TxMbufsComeBackFromOtherThreads) {
   });
   for (int i = 0; i < kRounds; ++i) {
     std::byte* obj = nullptr;
-    while ((obj = slab_->Alloc(128)) == nullptr) slab_->DrainReturns();
+    while ((obj = slab_->Alloc(128)) == nullptr) std::this_thread::yield();
     rte_mbuf* mbuf = nullptr;
     while ((mbuf = pool->Take(obj, 128)) == nullptr) std::this_thread::yield();
     while (slot.load(std::memory_order_acquire) != nullptr) std::this_thread::yield();
@@ -329,8 +332,7 @@ TEST_F(MempoolsTest, OrphaningWhileOthersReturnIsSafe) {
     for (rte_mbuf*& mbuf : mbufs) mbuf = pool->Take(slab_->Alloc(128), 128);
     std::atomic<bool> go{false};
     std::thread other([&] {
-      while (!go.load(std::memory_order_acquire)) {
-      }
+      while (!go.load(std::memory_order_acquire)) std::this_thread::yield();
       for (rte_mbuf* mbuf : mbufs) rte_pktmbuf_free(mbuf);
     });
     go.store(true, std::memory_order_release);

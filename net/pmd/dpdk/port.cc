@@ -7,15 +7,16 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 // clang-format on
-#include <net/if.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "luna/mem/zbuf/size_class.h"
+#include "luna/net/pmd/dpdk/copy_pool.h"
 #include "luna/net/pmd/dpdk/dma_map.h"
 #include "luna/net/pmd/dpdk/interrupt_thread.h"
 #include "luna/net/pmd/dpdk/kernel_link.h"
@@ -109,11 +110,26 @@ Port::~Port() {
 
 absl::Status Port::Failed(absl::string_view step, int error) const {
   const std::string log = eal_.LastLog();
-  const std::string message = devargs_.Message(
-      absl::StrCat(step, " failed (", rte_strerror(error), ")", log.empty() ? "" : "; DPDK says: ", log));
-  return error == ENOMEM || error == ENOBUFS
-             ? absl::ResourceExhaustedError(absl::StrCat(message, "; raise the arena's size or EalOptions::memory_mb"))
-             : absl::UnavailableError(message);
+  const absl::string_view needs = devargs_.driver().needs;
+  // Drivers return -1 for anything, which reads as EPERM and is not worth showing.
+  std::string message(step);
+  if (error != EPERM) absl::StrAppend(&message, " (", rte_strerror(error), ")");
+  if (!needs.empty()) absl::StrAppend(&message, "; it needs ", needs);
+  if (error == ENOMEM || error == ENOBUFS)
+    absl::StrAppend(&message, "; raise the arena's size or EalOptions::memory_mb");
+  if (absl::StrContains(log, "create xsk socket")) {
+    absl::StrAppend(
+        &message,
+        "; does an AF_XDP socket hold the queue already (of another program, or of a port that this process closed)?");
+  }
+  if (!log.empty()) absl::StrAppend(&message, "; DPDK says: ", log);
+  message = devargs_.Message(message);
+  // Nor do they say when it was a privilege that they missed.
+  if (absl::StrContains(log, "Operation not permitted") || absl::StrContains(log, "Permission denied") ||
+      (!needs.empty() && geteuid() != 0)) {
+    return absl::PermissionDeniedError(message);
+  }
+  return error == ENOMEM || error == ENOBUFS ? absl::ResourceExhaustedError(message) : absl::UnavailableError(message);
 }
 
 absl::Status Port::CheckOptions() const {
@@ -150,13 +166,22 @@ absl::Status Port::ApplyDefaults() {
                                       "; lower it, or ip link set dev ", link->name, " mtu ", options_.mtu)));
   }
   kernel_ifindex_ = link->index;
-  // The frame slots of the driver's packet ring hold 2048 bytes by default, their header included.
-  if (devargs_.driver().prefix == "net_af_packet" && options_.mtu + kLinkBytes + 100 > 2048) {
-    const uint32_t slot = std::bit_ceil(options_.mtu + kLinkBytes + 100);
-    devargs_.SetDefault("framesz", absl::StrCat(slot));
-    devargs_.SetDefault("blocksz", absl::StrCat(slot * 4));
-  }
+  if (devargs_.driver().prefix == "net_af_packet") SizeAfPacketSlots();
   return absl::OkStatus();
+}
+
+// A slot of the packet ring that it shares with the kernel holds a frame behind some 80 bytes of header, in 2048 bytes
+// by default. The receive obj must be as large as a slot, so the next power of 2 would be a waste; and the driver takes
+// blocks for whole multiples of slots, which the kernel does not.
+void Port::SizeAfPacketSlots() {
+  uint32_t slot = 2048;
+  if (MaxFrameBytes() + 128 > slot) {
+    slot = (MaxFrameBytes() + 128 + 1023) & ~uint32_t{1023};
+    devargs_.SetDefault("framesz", absl::StrCat(slot));
+    devargs_.SetDefault("blocksz", absl::StrCat(4 * slot));
+  }
+  if (!absl::SimpleAtoi(devargs_.Find("framesz").value_or("2048"), &slot)) slot = 2048;
+  least_receive_bytes_ = slot;
 }
 
 bool Port::IsMemif() const { return devargs_.driver().prefix == "net_memif"; }
@@ -194,21 +219,10 @@ absl::Status Port::Attach() {
 }
 
 absl::Status Port::AttachFailed(int error) const {
-  const std::string log = eal_.LastLog();
-  const std::string said = log.empty() ? "" : absl::StrCat("; DPDK says: ", log);
-  const absl::string_view needs = devargs_.driver().needs;
-  // Drivers return -1 for anything, which reads as EPERM: believe it of those only that need a privilege.
-  if (((error == EPERM || error == EACCES) && !needs.empty()) || absl::StrContains(log, "Operation not permitted") ||
-      absl::StrContains(log, "Permission denied")) {
-    return absl::PermissionDeniedError(
-        devargs_.Message(absl::StrCat("not permitted", needs.empty() ? "" : "; it needs ", needs, said)));
-  }
   if (devargs_.is_pci() && error == ENODEV) {
     return absl::NotFoundError(devargs_.Message("no such device on the PCI bus; `lspci -D` shows what there is"));
   }
-  return absl::UnavailableError(devargs_.Message(
-      absl::StrCat("the driver did not open it", error == EPERM ? "" : absl::StrCat(" (", rte_strerror(error), ")"),
-                   needs.empty() ? "" : "; it needs ", needs, said)));
+  return Failed("the driver did not open it", error);
 }
 
 absl::Status Port::Configure() {
@@ -224,9 +238,9 @@ absl::Status Port::Configure() {
     conf.rx_adv_conf.rss_conf.rss_hf = facts.info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP);
   }
   if (int error = rte_eth_dev_configure(id_, queues, queues, &conf); error != 0)
-    return Failed("configuring it", -error);
+    return Failed("configuring it failed", -error);
   if (int error = rte_eth_dev_adjust_nb_rx_tx_desc(id_, &facts.rx_descriptors, &facts.tx_descriptors); error != 0) {
-    return Failed("sizing its rings", -error);
+    return Failed("sizing its rings failed", -error);
   }
   own_mac_ = ChooseMac();
   if (devargs_.is_pci()) {
@@ -238,12 +252,13 @@ absl::Status Port::Configure() {
   }
   starter_ = std::make_unique<Starter>(id_, StarterKind());
   if (absl::Status s = SetUpQueues(facts); !s.ok()) return s;
-  if (int error = starter_->Start(); error != 0) return Failed("starting it", -error);
+  if (int error = starter_->Start(); error != 0) return Failed("starting it failed", -error);
   return absl::OkStatus();
 }
 
 absl::Status Port::ReadFacts(DeviceFacts& facts) const {
-  if (int error = rte_eth_dev_info_get(id_, &facts.info); error != 0) return Failed("asking what it can do", -error);
+  if (int error = rte_eth_dev_info_get(id_, &facts.info); error != 0)
+    return Failed("asking what it can do failed", -error);
   const size_t most = std::min(facts.info.max_rx_queues, facts.info.max_tx_queues);
   if (options_.slabs.size() > most) {
     return absl::InvalidArgumentError(
@@ -278,10 +293,10 @@ absl::Status Port::SetUpQueues(const DeviceFacts& facts) {
     const uint16_t q = static_cast<uint16_t>(i);
     const unsigned node = static_cast<unsigned>(facts.numa_node);
     if (int error = rte_eth_rx_queue_setup(id_, q, facts.rx_descriptors, node, nullptr, rx_pool); error != 0) {
-      return Failed(absl::StrCat("setting up receive queue ", i), -error);
+      return Failed(absl::StrCat("setting up receive queue ", i, " failed"), -error);
     }
     if (int error = rte_eth_tx_queue_setup(id_, q, facts.tx_descriptors, node, nullptr); error != 0) {
-      return Failed(absl::StrCat("setting up transmit queue ", i), -error);
+      return Failed(absl::StrCat("setting up transmit queue ", i, " failed"), -error);
     }
   }
   return absl::OkStatus();
@@ -299,17 +314,15 @@ absl::StatusOr<QueueConfig> Port::MakeQueueConfig(const DeviceFacts& facts, size
   // Frames in the device's ring and in the burst under construction, four slices each.
   config.tx_mbufs = 4 * (std::max<uint32_t>(facts.tx_descriptors, 1024) + 64);
   config.capabilities = MakeCapabilities(facts, i);
-  const uint16_t room = static_cast<uint16_t>(RTE_PKTMBUF_HEADROOM + MaxFrameBytes());
+  const uint16_t room = static_cast<uint16_t>(
+      std::min<uint32_t>(RTE_PKTMBUF_HEADROOM + std::max(MaxFrameBytes(), least_receive_bytes_), UINT16_MAX));
   if (mode_ == BufferMode::kCopy) {
-    const std::string name = absl::StrCat("lc_", id_, "_", i);
     // net_af_xdp keeps two rings of 2048 filled whatever it is told.
     const uint32_t count = 4096 + facts.rx_descriptors + facts.tx_descriptors;
-    config.copy_pool = rte_pktmbuf_pool_create(name.c_str(), count, 0, 0,
-                                               std::max<uint16_t>(room, RTE_MBUF_DEFAULT_BUF_SIZE), facts.numa_node);
-    if (config.copy_pool == nullptr) {
-      return absl::ResourceExhaustedError(absl::StrCat("DPDK's heap has no room for ", count, " packet buffers (",
-                                                       rte_strerror(rte_errno), "); raise EalOptions::memory_mb"));
-    }
+    absl::StatusOr<rte_mempool*> pool = MakeCopyPool(
+        absl::StrCat("lc_", id_, "_", i), count, std::max<uint16_t>(room, RTE_MBUF_DEFAULT_BUF_SIZE), facts.numa_node);
+    if (!pool.ok()) return pool.status();
+    config.copy_pool = *pool;
     return config;
   }
   ZbufMempool::Options pool{.obj_bytes = room, .numa_node = facts.numa_node};

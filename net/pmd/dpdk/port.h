@@ -60,6 +60,7 @@ class Port {
       Eal& eal, absl::string_view name, const PortOptions& a, const PortOptions& b, uint32_t ring_entries = 1024);
 
   // Stops and removes the device. Frames not yet received are lost; objs all go home. The name can be opened again.
+  // (net_af_xdp of DPDK 22.11 leaves its socket on the interface's queue until the process ends: that queue cannot.)
   ~Port();
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -88,6 +89,7 @@ class Port {
   Capabilities MakeCapabilities(const DeviceFacts& facts, size_t i) const;
   wire::MacAddress ChooseMac() const;
   bool IsMemif() const;
+  void SizeAfPacketSlots();
   Starter::Kind StarterKind() const;
   uint32_t MaxFrameBytes() const;
   absl::Status Failed(absl::string_view step, int error) const;
@@ -99,6 +101,7 @@ class Port {
   std::shared_ptr<RingPair> rings_;  // of a pair, else null
   int ring_side_ = 0;
   int kernel_ifindex_ = 0;
+  uint32_t least_receive_bytes_ = 0;  // that the driver wants in a receive obj, frames or not
   absl::optional<wire::MacAddress> own_mac_;
   bool has_memif_socket_ = false;
   bool attached_ = false;

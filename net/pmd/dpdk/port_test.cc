@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/net/pmd/dpdk/eal.h"
+#include "luna/net/pmd/dpdk/testing/frames.h"
 #include "luna/net/pmd/packet_io.h"
 #include "luna/sched/clock/time.h"
 
@@ -62,57 +63,6 @@ std::string UniqueName() {
   static const uint32_t run = std::random_device()();
   static int n = 0;
   return absl::StrCat("luna-test-", run, "-", n++);
-}
-
-struct Memory {
-  explicit Memory(size_t megabytes) {
-    arena = *zbuf::Arena::Create(source, {.size_bytes = megabytes << 20});
-    slab = std::make_unique<zbuf::Slab>(*arena);
-  }
-  size_t outstanding() {
-    slab->DrainReturns();
-    return slab->outstanding();
-  }
-  zbuf::AnonymousPageSource source;
-  std::unique_ptr<zbuf::Arena> arena;
-  std::unique_ptr<zbuf::Slab> slab;
-};
-
-// A frame whose every byte follows from its number and length: the first four hold them.
-std::string Pattern(uint32_t number, uint32_t bytes) {
-  std::string frame(bytes, '\0');
-  std::minstd_rand random(number + 1);
-  for (char& c : frame) c = static_cast<char>(random());
-  memcpy(frame.data(), &number, sizeof(number));
-  return frame;
-}
-
-// Cuts `text` into `slices` objs of `slab`; empty when memory is exhausted.
-Packet MakePacket(zbuf::Slab& slab, const std::string& text, size_t slices) {
-  Packet packet;
-  for (size_t i = 0; i < slices; ++i) {
-    const size_t from = text.size() * i / slices;
-    const size_t to = text.size() * (i + 1) / slices;
-    std::byte* obj = slab.Alloc(to - from + kTxHeadroomBytes);
-    if (obj == nullptr) return Packet();
-    memcpy(obj + kTxHeadroomBytes, text.data() + from, to - from);
-    packet.data.Append(zbuf::ZRef::Adopt(obj + kTxHeadroomBytes), static_cast<uint32_t>(to - from));
-  }
-  return packet;
-}
-
-// Compared by EXPECT_TRUE(x == y): a failure need not print kilobytes.
-using Frames = std::vector<std::string>;
-
-Frames ReceiveAll(PacketIo& io, size_t at_most = 1 << 20) {
-  Frames frames;
-  while (frames.size() < at_most) {
-    std::vector<Packet> packets(std::min<size_t>(at_most - frames.size(), 64));
-    const size_t got = io.ReceiveBurst(absl::MakeSpan(packets), Time());
-    for (size_t i = 0; i < got; ++i) frames.push_back(packets[i].data.ToString());
-    if (got == 0) break;
-  }
-  return frames;
 }
 
 // Two ends of a wire, each with memory of its own.

@@ -71,7 +71,8 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
 bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
   if (const auto plan = sender_.Probe()) {
     if (!OutputSegment(*plan, now, out)) return false;
-    sender_.OnProbeSent(*plan);
+    sender_.OnProbeSent(*plan, now);
+    if (sender_.flight() > 0) SetRetransmitTimer(now);
   }
   probe_pending_ = false;
   return true;

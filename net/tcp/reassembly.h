@@ -3,7 +3,7 @@
 
 // Reassembly: received data that is ahead of RCV.NXT (RFC 9293 SHLD-31), as sorted, disjoint, non-touching blocks.
 //
-// Octets that arrived first win over a later copy of them, so a peer cannot rewrite what was already accepted.
+// Of octets that wait here, those that arrived first win over later copies. (Data at RCV.NXT does not look here.)
 // Bounds: the caller trims to the receive window; the number of blocks is bounded here, against floods of tiny holes.
 // Cost: O(log blocks + slices touched) to insert.
 

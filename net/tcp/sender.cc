@@ -97,10 +97,12 @@ std::optional<Sender::Plan> Sender::Probe() const {
   // A window too small to be worth sending to (silly-window avoidance) is filled now (RFC 9293 §3.8.6.2.1).
   Plan plan{.seq = nxt_, .bytes = std::min({queue_.bytes(), std::max(wnd_, 1u), mss_})};
   plan.fin = plan.bytes == 0;
+  plan.retransmit = nxt_ < max_;
   return plan;
 }
 
-void Sender::OnProbeSent(const Plan& plan) {
+void Sender::OnProbeSent(const Plan& plan, Time now) {
+  if (plan.bytes <= wnd_ && wnd_ > 0) return OnSent(plan, now);
   // SND.NXT stays: the octet is not in flight, but its acknowledgement has to be acceptable.
   max_ = Max(max_, plan.seq + std::max(plan.bytes, 1u));
   if (plan.fin) fin_sent_ = true;

@@ -72,8 +72,8 @@ class Sender {
   bool NeedsProbe() const;
   // Queued octets, or the FIN, that have not been sent yet (whether or not they may be).
   bool HasUnsent() const { return nxt_ < DataEnd() || (fin_queued_ && !fin_sent_); }
-  // The probe left. Not OnSent(): what is past the window is not in flight.
-  void OnProbeSent(const Plan& plan);
+  // The probe left. What is past the window is not in flight.
+  void OnProbeSent(const Plan& plan, Time now);
 
   // --- Acknowledgement ---
   // `window` is scaled already; `has_data`: the segment carried payload, SYN or FIN.

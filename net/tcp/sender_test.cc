@@ -248,7 +248,7 @@ TEST_F(SenderTest, AcknowledgementsBearTheHighestNumber) {
   EXPECT_EQ(sender_->AckSequence(), kIss + 301);
   Ack(301, 0);
   Queue(1);
-  sender_->OnProbeSent(*sender_->Probe());
+  sender_->OnProbeSent(*sender_->Probe(), now_);
   EXPECT_EQ(sender_->AckSequence(), kIss + 301);  // the probe is beyond the edge
 }
 
@@ -291,9 +291,9 @@ TEST_F(SenderTest, ProbesAClosedWindowWithOneOctet) {
   EXPECT_TRUE(sender_->NeedsProbe());
   const auto probe = sender_->Probe();
   EXPECT_EQ(Text(probe), "1+1");
-  sender_->OnProbeSent(*probe);
+  sender_->OnProbeSent(*probe, now_);
   EXPECT_EQ(sender_->flight(), 0u);
-  EXPECT_EQ(Text(sender_->Probe()), "1+1");
+  EXPECT_EQ(Text(sender_->Probe()), "1+1R");
   EXPECT_EQ(Ack(2, 0), Sender::Ack::kNew);  // the peer kept it
   EXPECT_EQ(Text(sender_->Probe()), "2+1");
   EXPECT_EQ(Ack(2, 1000), Sender::Ack::kNothing);
@@ -312,7 +312,9 @@ TEST_F(SenderTest, AProbeFillsAWindowThatIsMerelySmall) {
   EXPECT_TRUE(sender_->NeedsProbe());
   const auto probe = sender_->Probe();
   EXPECT_EQ(Text(probe), "501+30");
-  sender_->OnProbeSent(*probe);
+  sender_->OnProbeSent(*probe, now_);
+  EXPECT_EQ(sender_->flight(), 30u);
+  EXPECT_EQ(Next(), "-");
   EXPECT_EQ(Ack(531, 30), Sender::Ack::kNew);
 }
 

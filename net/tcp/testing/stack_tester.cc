@@ -71,6 +71,8 @@ Peer& StackTester::NewPeer() {
   peer.endpoint.port = static_cast<uint16_t>(peers_.back().endpoint.port + 1);
   peer.local = fresh.local;
   peer.next = peer.received = 0;
+  peer.stack_isn = 0;
+  peer.fin_end = INT64_MAX;
   peer.timestamps = peer.scaled = peer.has_edge = false;
   peers_.push_back(peer);
   peer_ = &peers_.back();
@@ -136,7 +138,9 @@ void StackTester::In(const Incoming& in) {
   datagram.packet.rx.arrival = now_ - in.arrived_before_now.value_or(Duration::Zero());
   datagram.packet.data = in.slice_bytes == 0 ? Chain(segment) : memory_.ChainOfSlices(segment, in.slice_bytes);
   if (in.flags & kSyn) peer.next = std::max<int64_t>(peer.next, in.seq.value_or(peer.next) + 1);
-  if (in.flags & kFin) peer.fin_end = in.seq.value_or(peer.next) + static_cast<int64_t>(in.payload.size()) + 1;
+  if ((in.flags & kFin) && peer.fin_end == INT64_MAX) {
+    peer.fin_end = in.seq.value_or(peer.next) + static_cast<int64_t>(in.payload.size()) + 1;
+  }
   last_in_was_rst_ = (in.flags & kRst) != 0;
   Handle(stack_->Ingest(std::move(datagram), now_));
   if (auto_flush) Poll();
@@ -203,9 +207,12 @@ void StackTester::Absorb(ip::OutDatagram datagram) {
   Peer* peer = FindPeer(out.tuple);
   if (peer != nullptr) {
     if (out.header.Has(kSyn)) {
-      peer->stack_isn = out.header.sequence;
-      peer->has_edge = false;
-      peer->last_ack = 0;
+      if (peer->stack_isn != out.header.sequence) {  // a new incarnation
+        peer->stack_isn = out.header.sequence;
+        peer->has_edge = false;
+        peer->last_ack = peer->edge = peer->received = 0;
+        peer->fin_end = INT64_MAX;
+      }
       peer->timestamps = out.options.has_timestamp && peer->syn_options.has_timestamp;
       peer->scaled = out.options.has_window_scale && peer->syn_options.has_window_scale;
       peer->stack_shift = out.options.window_scale;

@@ -104,6 +104,10 @@ bool Worker::DeliverTimers() {
 }
 
 void Worker::PollControlPlane() {
+  // A link that comes up may have a new peer, or one that remembers another host's MAC for our address (RFC 5227 §2.3).
+  const bool link_up = parts_.io->link_up();
+  if (link_up && !link_was_up_ && parts_.arp != nullptr) parts_.arp->Announce(frames_);
+  link_was_up_ = link_up;
   parts_.egress->Poll(now_, frames_);
   if (parts_.resolver == nullptr) return;
   for (const wire::IpAddress& next_hop : parts_.egress->TakeUnresolved()) parts_.resolver->Resolve(next_hop);

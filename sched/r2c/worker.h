@@ -130,7 +130,8 @@ class Worker {
   std::vector<pmd::Packet> received_;
   ip::OutBatch batch_;               // from TCP to IP
   std::vector<pmd::Packet> frames_;  // from IP to the device; front ones first
-  timer::TimerWheel wheel_;          // the application's timers
+  bool link_was_up_ = false;
+  timer::TimerWheel wheel_;  // the application's timers
   std::deque<Attachment> attachments_;
   std::vector<tcp::Listener*> listeners_;
   WorkerCounters counters_;

@@ -281,6 +281,18 @@ TEST(Worker, StopListeningRefusesNewConnectionsAndKeepsTheOld) {
   EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
 }
 
+TEST(Worker, AnnouncesItsAddressWheneverTheLinkComesUp) {
+  TwoHosts hosts;
+  hosts.RunUntil([] { return false; }, Duration::Milliseconds(1));
+  EXPECT_EQ(hosts.link().a_to_b().stats().sent, 1u);  // one gratuitous ARP
+  hosts.link().SetUp(false);
+  hosts.a().worker().RunOnce();
+  hosts.link().SetUp(true);
+  hosts.a().worker().RunOnce();
+  EXPECT_EQ(hosts.link().a_to_b().stats().sent, 2u);
+  EXPECT_EQ(hosts.b().arp().stats().conflicts, 0u);
+}
+
 TEST(Worker, DrainResetsAPeerThatDoesNotAnswer) {
   RunningClock clock;
   zbuf::TestSlab slab_a, slab_b;

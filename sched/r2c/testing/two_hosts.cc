@@ -70,7 +70,7 @@ bool TwoHosts::RunUntil(const std::function<bool()>& done, Duration limit) {
 }
 
 bool TwoHosts::RunUntilQuiet(Duration limit) {
-  const auto quiet = [this](TestHost& host) {
+  const auto quiet = [](TestHost& host) {
     return host.stack().connections() == 0 && host.stack().time_wait() == 0 && !host.stack().HasOutput();
   };
   return RunUntil([&] { return quiet(a_) && quiet(b_) && link_.Idle(); }, limit);

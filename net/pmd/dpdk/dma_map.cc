@@ -24,7 +24,7 @@ absl::Status Register(const zbuf::Arena& arena) {
                                         arena.page_bytes());
   if (error == 0 || rte_errno == EEXIST) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("DPDK does not take the receive memory (", rte_strerror(rte_errno),
-                                             "); make the arena of an EalPageSource"));
+                                             "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ absl::Status MapForDma(const zbuf::Arena& arena, rte_device* device) {
   if (list != nullptr && !list->external) return absl::OkStatus();
   if (rte_eal_iova_mode() != RTE_IOVA_VA) {
     return absl::FailedPreconditionError(
-        "without an IOMMU the device needs physical addresses; make the arena of an EalPageSource");
+        "without an IOMMU the device needs physical addresses; take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)");
   }
   if (absl::Status s = Register(arena); !s.ok()) return s;
   const uint64_t io = reinterpret_cast<uintptr_t>(arena.base());
@@ -42,7 +42,7 @@ absl::Status MapForDma(const zbuf::Arena& arena, rte_device* device) {
   // Some drivers map on demand, or see every registered memory anyway.
   if (rte_errno == ENOTSUP) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("the device cannot reach the receive memory (", rte_strerror(rte_errno),
-                                             "); make the arena of an EalPageSource"));
+                                             "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
 }
 
 }  // namespace luna::pmd::dpdk

@@ -1,17 +1,18 @@
 #ifndef LUNA_NET_PMD_DPDK_MEMIF_H_
 #define LUNA_NET_PMD_DPDK_MEMIF_H_
 
-// What is special about net_memif (DPDK 22.11), all of it tried:
+// What is special about net_memif (DPDK 22.11), tried unless it says otherwise:
 //
 // - A frame that spans two ring slots leaves the "next" flag set in the first one for good: from then on receivers join
 //   unrelated frames and run past the ring's end. So a frame must fit one slot: bsize= is derived from the MTU, and
 //   longer frames are never sent.
-// - The driver has a fast path on each side that copies a whole segment or slot without a look at the room. On transmit
-// it is
-//   taken when the first mbuf's pool claims a data room of at most bsize: TxPool claims 65,535. On receive it is taken
-//   when the receive pool's data room is at least our own bsize, and the peer may have a larger one: MemifDataRoom
-//   claims one byte less. The other path checks, gathers the slices of a frame into one slot, and allocates one mbuf
-//   per frame instead of 32 per poll.
+// - The driver copies segment by segment and slot by slot, with a look at the room. Its later versions also have a fast
+// path on each
+//   side without that look: on transmit when the first mbuf's pool claims a data room of at most bsize, on receive when
+//   the receive pool claims at least bsize, and there the peer's slots may be larger than ours. TxPool claims 65,535
+//   and MemifDataRoom one byte less than bsize, so that no version takes them. The careful path costs nothing
+//   measurable (port_benchmark), gathers the slices of a frame into one slot, and allocates one mbuf per frame instead
+//   of 32 per poll.
 // - A client port does not start while no server listens, and stays down after the server went away: see starter.h.
 // - When the peer goes away the driver unmaps the shared memory on DPDK's control thread without regard to a burst
 // under way. A burst

@@ -7,6 +7,7 @@
 // nor takes it from the interrupt thread: the next client to connect is handled in freed memory, and the name stays
 // taken. So each server socket gets an anchor, an idle memif device that keeps the state alive until the process ends.
 // Clients that find no port behind the socket are turned away and try again.
+// An anchor takes one of DPDK's 32 ports, so a process can serve on some 30 different sockets in its life.
 //
 // The driver also keeps one state per socket name for both roles, made by whoever comes first: after a client, a server
 // in the same process would not listen. Other processes do not care.

@@ -52,7 +52,8 @@ bool OpenRing(Wire& wire) {
 }
 
 bool OpenMemif(Wire& wire) {
-  const std::string socket = absl::StrCat("luna-bench-", std::random_device()());
+  // One for all runs: each server socket costs one of DPDK's 32 ports for good.
+  static const std::string socket = absl::StrCat("luna-bench-", std::random_device()());
   const auto open = [&](const char* name, const char* role, Memory& memory) {
     auto port = Port::Open(
         *TheEal(), {.devargs = absl::StrCat(name, ",role=", role, ",socket=", socket), .slabs = {memory.slab.get()}});

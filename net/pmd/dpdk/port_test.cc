@@ -1,6 +1,7 @@
 // Ports in one process: ring pairs and memif pairs, without hugepages, privileges or a network.
 //
-// DPDK starts once per process, so the tests share an Eal. Names of sockets and devices are unique per run.
+// DPDK starts once per process, so the tests share an Eal. Names of sockets and devices are unique per run. With
+// LUNA_TEST_HUGEPAGES set DPDK's memory is hugepages.
 
 #include "luna/net/pmd/dpdk/port.h"
 
@@ -34,7 +35,8 @@ using ::testing::HasSubstr;
 class EalEnvironment : public testing::Environment {
  public:
   void SetUp() override {
-    absl::StatusOr<std::unique_ptr<Eal>> eal = Eal::Init({.huge = Huge::kOff, .memory_mb = 64});
+    const Huge huge = getenv("LUNA_TEST_HUGEPAGES") == nullptr ? Huge::kOff : Huge::kOn;
+    absl::StatusOr<std::unique_ptr<Eal>> eal = Eal::Init({.huge = huge, .memory_mb = 64});
     ASSERT_TRUE(eal.ok()) << eal.status();
     eal_ = *std::move(eal);
   }

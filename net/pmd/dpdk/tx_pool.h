@@ -13,8 +13,8 @@
 // stays in the cache, where driver areas are cold.
 //
 // To DPDK these mbufs are direct ones with data_off 0: no headroom, so that no driver writes in front of shared data.
-// The pool claims a data room of 65,535 bytes; net_memif copies without looking at lengths when it believes that every
-// segment fits its buffers (see README.md, "memif").
+// The pool claims a data room of 65,535 bytes: versions of net_memif copy without looking at lengths when they believe
+// that every segment fits their buffers (see memif.h).
 //
 // Threads: Take, PutBack and DrainReturns on the slab's owner thread; put (by drivers) and Settle on any. Returns from
 // other threads go through a lock-free list. Lifetime: Destroy orphans the pool; it vanishes when the last mbuf is back

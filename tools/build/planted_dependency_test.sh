@@ -63,6 +63,36 @@ END
 expect_refusal direct //net/tcp:planted "//net/tcp" "//net/pmd/dpdk"
 restore net/tcp/BUILD.bazel
 
+# A room of which the floor plan grants one target only: another target of it.
+append net/tcp/BUILD.bazel <<'END'
+luna_cc_library(
+    name = "planted",
+    deps = ["//net/pmd:packet_io"],
+)
+END
+expect_refusal one-target //net/tcp:planted "//net/tcp" "//net/pmd:packet_io"
+restore net/tcp/BUILD.bazel
+
+# A legal direction, but a target that its package keeps to itself.
+append apps/echo/BUILD.bazel <<'END'
+luna_cc_library(
+    name = "planted",
+    deps = ["//net/tcp:sender"],
+)
+END
+expect_refusal private //apps/echo:planted "//apps/echo:planted" "//net/tcp:sender" "is not visible"
+restore apps/echo/BUILD.bazel
+
+# The same of a target that only the floors above its own may see: sideways is not above.
+append net/wire/BUILD.bazel <<'END'
+cc_library(
+    name = "planted",
+    deps = ["//mem/zbuf:slab"],
+)
+END
+expect_refusal group //net/wire:planted "//net/wire:planted" "//mem/zbuf:slab" "is not visible"
+restore net/wire/BUILD.bazel
+
 # A driver library used outside the driver rooms.
 append net/ip/BUILD.bazel <<'END'
 luna_cc_library(

@@ -134,6 +134,16 @@ def build_rules(tree):
             yield path, text.count("\n"), "the file must end with luna_package_tests()"
 
 
+def visibility(tree):
+    """A target says itself who may see it; only where all of a package is for everybody may the package say it."""
+    for path in tree.build_files():
+        if tree.is_foreign(path) or path.startswith("tools/") or "testing" in os.path.dirname(path).split("/"):
+            continue
+        text = re.sub(r"(?m)#.*$", "", tree.text(path))
+        for match in re.finditer(r"\bdefault_visibility\b", text):
+            yield path, _line(text, match), "default_visibility is for testing/ packages: say it per target"
+
+
 def _line(text, match):
     return text.count("\n", 0, match.start()) + 1
 
@@ -162,5 +172,6 @@ CHECKS = {
     "words": forbidden_words,
     "readmes": readmes,
     "build-rules": build_rules,
+    "visibility": visibility,
     "scripts": scripts,
 }

@@ -1,8 +1,11 @@
 // luna-echo: an echo server and a measuring client, on Luna or on the kernel's sockets.
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -116,24 +119,33 @@ int MeasureOnLuna() {
   if (!runtime.ok()) return ExitWith(runtime.status());
 
   std::byte* pattern = (*runtime)->slab().Alloc(kPatternPeriod);
-  if (pattern == nullptr)
-    return ExitWith(absl::ResourceExhaustedError("--memory_mb is too small for the message pattern"));
+  if (pattern == nullptr) {
+    return ExitWith(
+        absl::ResourceExhaustedError("--memory_mb: too small for the message pattern; choose a larger one"));
+  }
   const absl::Span<std::byte> period(pattern, kPatternPeriod);
   FillPattern(period);
+  zbuf::ZRef pattern_ref = zbuf::ZRef::Adopt(pattern);
+  if (!(*runtime)->WaitForLink(Duration::Seconds(10))) {
+    return ExitWith(absl::UnavailableError(absl::StrCat("--connect=", FLAGS_connect,
+                                                        ": nobody is at the other end of --device=", DeviceFlag(),
+                                                        "; start the server first")));
+  }
   Workload workload(*options, (*runtime)->clock(), period);
-  (*runtime)->WaitForLink(Duration::Seconds(10));
   {
-    LunaClient client((*runtime)->worker(), workload, zbuf::ZRef::Adopt(pattern));
+    LunaClient client((*runtime)->worker(), workload, std::move(pattern_ref));
     client.Connect(*remote, options->connections);
     bool said = FLAGS_json;
-    (*runtime)->RunAndDrain([&] {
-      if (!said && workload.answered()) {
-        said = true;
-        std::printf("%s answers\n", remote->ToString().c_str());
-        std::fflush(stdout);
-      }
-      return workload.done();
-    });
+    (*runtime)->RunAndDrain(
+        [&] {
+          if (!said && workload.answered()) {
+            said = true;
+            std::printf("%s answers\n", remote->ToString().c_str());
+            std::fflush(stdout);
+          }
+          return workload.done();
+        },
+        [&workload] { workload.Stop(); });
   }
   const WorkloadReport report = workload.Report();
   const int code = (*runtime)->Finish();
@@ -149,8 +161,9 @@ int ServeOnKernel() {
   if (!address.ok()) return ExitWith(address.status());
   auto server = KernelEchoServer::Listen({*address, *port});
   if (!server.ok()) return ExitWith(server.status());
+  const std::atomic<bool>& stop = InstallStopSignals();
   PrintListening((*server)->local().ToString());
-  (*server)->Run(*mode, InstallStopSignals());
+  (*server)->Run(*mode, stop);
   return 0;
 }
 

@@ -3,12 +3,14 @@
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "luna/apps/runtime/port_reservation.h"
 #include "luna/flow/bifurcation/xdp/xdp_rule_installer.h"
+#include "luna/net/pmd/dpdk/devargs.h"
 #include "luna/net/pmd/dpdk/eal.h"
+#include "luna/net/pmd/dpdk/eal_page_source.h"
 #include "luna/net/pmd/dpdk/port.h"
 #include "luna/net/pmd/tap.h"
 #include "luna/net/pmd/xdp/xdp_port.h"
@@ -17,6 +19,8 @@ namespace luna::apps {
 namespace {
 
 constexpr uint32_t kDefaultMtu = 1500;
+
+uint32_t MtuOrDefault(const RuntimeOptions& options) { return options.mtu == 0 ? kDefaultMtu : options.mtu; }
 
 absl::Status Named(const RuntimeOptions& options, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat("--device=", options.device, ": ", status.message()));
@@ -37,50 +41,47 @@ class XdpDevice final : public Device {
       : rules_(std::move(rules)), io_(std::move(io)) {}
   pmd::PacketIo& io() override { return *io_; }
   bool kernel_owns_control_plane() const override { return true; }
-  absl::Status InstallRules(const bifurcation::PortPlan& plan) override { return rules_->Install(plan); }
+  absl::Status InstallRules(const bifurcation::PortPlan& plan) override {
+    if (absl::Status status = ports_.Reserve(plan); !status.ok()) return status;
+    return rules_->Install(plan);
+  }
 
  private:
+  PortReservation ports_;
   std::unique_ptr<bifurcation::xdp::XdpRuleInstaller> rules_;
   std::unique_ptr<pmd::xdp::XdpPacketIo> io_;
 };
 
 class DpdkDevice final : public Device {
  public:
-  DpdkDevice(std::unique_ptr<pmd::dpdk::Eal> eal, std::unique_ptr<pmd::dpdk::Port> port)
-      : eal_(std::move(eal)), port_(std::move(port)) {}
+  explicit DpdkDevice(std::unique_ptr<pmd::dpdk::Port> port) : port_(std::move(port)) {}
   pmd::PacketIo& io() override { return port_->queue(0); }
 
  private:
-  std::unique_ptr<pmd::dpdk::Eal> eal_;
   std::unique_ptr<pmd::dpdk::Port> port_;
 };
 
 absl::StatusOr<std::unique_ptr<Device>> OpenTap(const RuntimeOptions& options, absl::string_view name,
                                                 zbuf::Slab& slab) {
-  auto io =
-      pmd::TapPacketIo::Open({.name = std::string(name), .mtu = options.mtu == 0 ? kDefaultMtu : options.mtu}, slab);
+  auto io = pmd::TapPacketIo::Open({.name = std::string(name), .mtu = MtuOrDefault(options)}, slab);
   if (!io.ok()) return io.status();
   return std::make_unique<TapDevice>(*std::move(io));
 }
 
-// "eth1", "eth1,queue=2", "eth1,mode=generic".
+// "eth1", "eth1,mode=generic".
 absl::StatusOr<std::unique_ptr<Device>> OpenXdp(const RuntimeOptions& options, absl::string_view text,
                                                 zbuf::Arena& arena, zbuf::Slab& slab) {
   const std::vector<std::string> parts = absl::StrSplit(text, ',');
   bifurcation::xdp::XdpInstallerOptions installer{.interface = parts[0]};
   pmd::xdp::XdpOptions xdp{.interface = parts[0], .mtu = options.mtu};
   for (size_t i = 1; i < parts.size(); ++i) {
-    absl::string_view value = parts[i];
-    if (absl::ConsumePrefix(&value, "queue=") && absl::SimpleAtoi(value, &xdp.queue) && xdp.queue < installer.queues) {
-      continue;
-    }
     if (parts[i] == "mode=generic") {
       installer.mode = bifurcation::xdp::AttachMode::kGeneric;
     } else if (parts[i] == "mode=native") {
       installer.mode = bifurcation::xdp::AttachMode::kNative;
     } else if (parts[i] != "mode=auto") {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"", parts[i], "\" is not understood; write xdp:INTERFACE[,queue=N][,mode=auto|native|generic]"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", parts[i], "\" is not understood; write xdp:INTERFACE[,mode=auto|native|generic]"));
     }
   }
   auto rules = bifurcation::xdp::XdpRuleInstaller::Open(installer);
@@ -91,45 +92,84 @@ absl::StatusOr<std::unique_ptr<Device>> OpenXdp(const RuntimeOptions& options, a
   return std::make_unique<XdpDevice>(*std::move(rules), *std::move(io));
 }
 
-absl::StatusOr<std::unique_ptr<Device>> OpenDpdk(const RuntimeOptions& options, zbuf::Slab& slab) {
-  // Before EAL starts, which takes a while and can be done only once.
-  auto devargs = pmd::dpdk::Devargs::Parse(options.device);
-  if (!devargs.ok()) return devargs.status();
-  pmd::dpdk::EalOptions eal_options;
-  eal_options.pci = devargs->is_pci();
-  eal_options.huge = options.huge == HugePages::kOn    ? pmd::dpdk::Huge::kOn
-                     : options.huge == HugePages::kOff ? pmd::dpdk::Huge::kOff
-                                                       : pmd::dpdk::Huge::kAuto;
-  auto eal = pmd::dpdk::Eal::Init(eal_options);
-  if (!eal.ok()) return eal.status();
-  auto port = pmd::dpdk::Port::Open(
-      **eal, {.devargs = options.device, .slabs = {&slab}, .mtu = options.mtu == 0 ? kDefaultMtu : options.mtu});
-  if (!port.ok()) return port.status();
-  return std::make_unique<DpdkDevice>(*std::move(eal), *std::move(port));
+std::unique_ptr<zbuf::PageSource> MakePageSource(HugePages huge) {
+  using zbuf::HugePageSource;
+  if (huge == HugePages::kOff) return std::make_unique<zbuf::AnonymousPageSource>();
+  return std::make_unique<HugePageSource>(huge == HugePages::kOn ? HugePageSource::WhenShort::kFail
+                                                                 : HugePageSource::WhenShort::kUseOrdinaryMemory);
 }
 
-absl::StatusOr<std::unique_ptr<Device>> Open(const RuntimeOptions& options, zbuf::Arena& arena, zbuf::Slab& slab) {
-  absl::string_view rest = options.device;
-  if (absl::ConsumePrefix(&rest, "tap:")) return OpenTap(options, rest, slab);
-  if (absl::ConsumePrefix(&rest, "xdp:")) return OpenXdp(options, rest, arena, slab);
-  return OpenDpdk(options, slab);
-}
+// Devices without DPDK.
+class PlainPlatform final : public Platform {
+ public:
+  explicit PlainPlatform(const RuntimeOptions& options) : options_(options), pages_(MakePageSource(options.huge)) {}
+  zbuf::PageSource& pages() override { return *pages_; }
+  absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena& arena, zbuf::Slab& slab) override {
+    absl::string_view rest = options_.device;
+    auto device = absl::ConsumePrefix(&rest, "tap:")   ? OpenTap(options_, rest, slab)
+                  : absl::ConsumePrefix(&rest, "xdp:") ? OpenXdp(options_, rest, arena, slab)
+                                                       : absl::InternalError("not a device without DPDK");
+    if (!device.ok()) return Named(options_, device.status());
+    return device;
+  }
+
+ private:
+  const RuntimeOptions options_;
+  std::unique_ptr<zbuf::PageSource> pages_;
+};
+
+// DPDK's devices. A PCI device gets memory from DPDK's heap, which is mapped for it; a software device takes any.
+class DpdkPlatform final : public Platform {
+ public:
+  static absl::StatusOr<std::unique_ptr<Platform>> Open(const RuntimeOptions& options) {
+    // Before EAL starts, which takes a while and can be done only once.
+    auto devargs = pmd::dpdk::Devargs::Parse(options.device);
+    if (!devargs.ok()) return Named(options, devargs.status());
+    pmd::dpdk::EalOptions eal_options;
+    eal_options.pci = devargs->is_pci();
+    if (devargs->is_pci()) eal_options.memory_mb += options.memory_mb;
+    eal_options.huge = options.huge == HugePages::kOn    ? pmd::dpdk::Huge::kOn
+                       : options.huge == HugePages::kOff ? pmd::dpdk::Huge::kOff
+                                                         : pmd::dpdk::Huge::kAuto;
+    auto eal = pmd::dpdk::Eal::Init(eal_options);
+    if (!eal.ok() && options.huge == HugePages::kOn && absl::IsResourceExhausted(eal.status())) {
+      return absl::Status(eal.status().code(), absl::StrCat("--huge=on: ", eal.status().message(),
+                                                            "; or say --huge=auto to do without hugepages"));
+    }
+    if (!eal.ok()) return Named(options, eal.status());
+    std::unique_ptr<DpdkPlatform> platform(new DpdkPlatform(options, *std::move(eal)));
+    if (devargs->is_pci()) {
+      platform->pages_ = std::make_unique<pmd::dpdk::EalPageSource>(*platform->eal_);
+    } else {
+      platform->pages_ = MakePageSource(options.huge);
+    }
+    return platform;
+  }
+
+  zbuf::PageSource& pages() override { return *pages_; }
+  absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena&, zbuf::Slab& slab) override {
+    auto port =
+        pmd::dpdk::Port::Open(*eal_, {.devargs = options_.device, .slabs = {&slab}, .mtu = MtuOrDefault(options_)});
+    if (!port.ok()) return Named(options_, port.status());
+    return std::make_unique<DpdkDevice>(*std::move(port));
+  }
+
+ private:
+  DpdkPlatform(const RuntimeOptions& options, std::unique_ptr<pmd::dpdk::Eal> eal)
+      : options_(options), eal_(std::move(eal)) {}
+
+  const RuntimeOptions options_;
+  std::unique_ptr<pmd::dpdk::Eal> eal_;
+  std::unique_ptr<zbuf::PageSource> pages_;
+};
 
 }  // namespace
 
-std::unique_ptr<zbuf::PageSource> MakePageSource(const RuntimeOptions& options) {
-  using zbuf::HugePageSource;
-  if (options.huge == HugePages::kOff) return std::make_unique<zbuf::AnonymousPageSource>();
-  return std::make_unique<HugePageSource>(options.huge == HugePages::kOn
-                                              ? HugePageSource::WhenShort::kFail
-                                              : HugePageSource::WhenShort::kUseOrdinaryMemory);
-}
-
-absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const RuntimeOptions& options, zbuf::Arena& arena,
-                                                   zbuf::Slab& slab) {
-  auto device = Open(options, arena, slab);
-  if (!device.ok()) return Named(options, device.status());
-  return device;
+absl::StatusOr<std::unique_ptr<Platform>> OpenPlatform(const RuntimeOptions& options) {
+  if (absl::StartsWith(options.device, "tap:") || absl::StartsWith(options.device, "xdp:")) {
+    return std::make_unique<PlainPlatform>(options);
+  }
+  return DpdkPlatform::Open(options);
 }
 
 }  // namespace luna::apps

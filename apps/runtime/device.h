@@ -2,6 +2,7 @@
 #define LUNA_APPS_RUNTIME_DEVICE_H_
 
 // Device: what --device names, opened, with whatever it needs beside it. The one place where the drivers meet.
+// Thread: the worker's, for everything. Lifetime: Platform > arena > slab > Device.
 
 #include <memory>
 #include <string>
@@ -22,15 +23,24 @@ class Device {
   // The kernel answers ARP for our addresses and owns routes and neighbours of the link (Flow Bifurcation). Otherwise
   // Luna does ARP of its own.
   virtual bool kernel_owns_control_plane() const { return false; }
-  // Which TCP ports must reach us. Devices that are wholly ours need no rules.
+  // Which TCP ports must reach us. On a shared link the listening ones are taken from the kernel too, so that no
+  // program of the kernel's is robbed of its traffic: AlreadyExists names the port that is taken. Devices that are
+  // wholly ours need no rules.
   virtual absl::Status InstallRules(const bifurcation::PortPlan&) { return absl::OkStatus(); }
 };
 
-// Where zones of 2 MB come from, for this device and hugepage policy.
-std::unique_ptr<zbuf::PageSource> MakePageSource(const RuntimeOptions& options);
+// What comes before a device and its memory: for DPDK devices EAL, and a source of pages that the device can reach.
+class Platform {
+ public:
+  virtual ~Platform() = default;
+  // Where Zbuf's zones come from. The platform outlives the arena.
+  virtual zbuf::PageSource& pages() = 0;
+  // Opens options.device. Errors are one line that begins with --device and its value.
+  virtual absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena& arena, zbuf::Slab& slab) = 0;
+};
 
-// Opens options.device. Errors are one line that begins with --device and its value.
-absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const RuntimeOptions& options, zbuf::Arena& arena, zbuf::Slab& slab);
+// Chosen by options.device. Errors name --device (malformed devargs, EAL) or --huge.
+absl::StatusOr<std::unique_ptr<Platform>> OpenPlatform(const RuntimeOptions& options);
 
 }  // namespace luna::apps
 

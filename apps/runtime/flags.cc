@@ -16,7 +16,8 @@
 DEFINE_string(device, "",
               "The network device. DPDK devargs: net_memif0,role=server (shared memory between two processes), "
               "net_ring0, net_af_packet0,iface=eth1, net_tap0, or a PCI address such as 0000:03:00.0. Without DPDK: "
-              "tap:NAME (a TAP interface, needs root), xdp:INTERFACE (AF_XDP beside the kernel, needs root).");
+              "tap:NAME (a TAP interface, needs root), xdp:INTERFACE (AF_XDP beside the kernel, needs root). "
+              "kernel: not Luna but the kernel's sockets, in programs that can do both.");
 DEFINE_string(
     address, "",
     "Our IPv4 address on the device with its prefix length, e.g. 10.0.0.2/24. On xdp: the interface's own when empty.");

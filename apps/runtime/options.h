@@ -14,7 +14,8 @@ namespace luna::apps {
 enum class HugePages { kAuto, kOn, kOff };
 enum class TcpProfile { kDataCentre, kRfc };
 
-// What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own.
+// What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own. A plain value that owns its
+// strings: the Runtime takes a copy, so it may go once Runtime::Create() has returned.
 struct RuntimeOptions {
   // The device (device.h): DPDK devargs ("net_memif0,role=server", "0000:03:00.0"), "tap:NAME" or "xdp:INTERFACE".
   std::string device;

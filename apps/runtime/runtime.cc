@@ -103,6 +103,7 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 }
 
 absl::Status Runtime::Init() {
+  InstallStopSignals();  // before anybody is told that we listen
   if (options_.cpu >= 0) {
     if (absl::Status status = PinTo(options_.cpu); !status.ok()) return status;
   }
@@ -114,11 +115,15 @@ absl::Status Runtime::Init() {
 }
 
 absl::Status Runtime::InitMemory() {
-  pages_ = MakePageSource(options_);
-  auto arena = zbuf::Arena::Create(*pages_, {.size_bytes = size_t{options_.memory_mb} << 20, .name = "luna"});
+  auto platform = OpenPlatform(options_);
+  if (!platform.ok()) return platform.status();
+  platform_ = *std::move(platform);
+  auto arena =
+      zbuf::Arena::Create(platform_->pages(), {.size_bytes = size_t{options_.memory_mb} << 20, .name = "luna"});
   if (!arena.ok()) {
-    return absl::Status(arena.status().code(),
-                        absl::StrCat("--memory_mb=", options_.memory_mb, ": ", arena.status().message()));
+    const std::string flag =
+        options_.huge == HugePages::kOn ? "--huge=on" : absl::StrCat("--memory_mb=", options_.memory_mb);
+    return absl::Status(arena.status().code(), absl::StrCat(flag, ": ", arena.status().message()));
   }
   arena_ = *std::move(arena);
   slab_ = std::make_unique<zbuf::Slab>(*arena_, zbuf::SlabOptions{.name = "worker 0"});
@@ -126,7 +131,7 @@ absl::Status Runtime::InitMemory() {
 }
 
 absl::Status Runtime::InitDevice() {
-  auto device = OpenDevice(options_, *arena_, *slab_);
+  auto device = platform_->OpenDevice(*arena_, *slab_);
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   io_ = &device_->io();
@@ -252,7 +257,9 @@ absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::De
   absl::Status status = worker_->Listen({wire::IpAddress(), port}, handler, delivery);
   if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
   listen_ports_.push_back(port);
-  return InstallRules();
+  status = InstallRules();
+  if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
+  return status;
 }
 
 absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, r2c::Handler& handler,
@@ -261,8 +268,9 @@ absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, 
 }
 
 bool Runtime::WaitForLink(Duration limit) {
+  const std::atomic<bool>& stop = StopRequested();
   const Time deadline = clock_.Now() + limit;
-  while (!io_->link_up() && worker_->now() < deadline) worker_->RunOnce();
+  while (!io_->link_up() && worker_->now() < deadline && !stop.load(std::memory_order_relaxed)) worker_->RunOnce();
   return io_->link_up();
 }
 
@@ -271,9 +279,15 @@ int Runtime::Run(const std::function<bool()>& done) {
   return Finish();
 }
 
-void Runtime::RunAndDrain(const std::function<bool()>& done) {
-  const std::atomic<bool>& stop = InstallStopSignals();
-  while (!stop.load(std::memory_order_relaxed) && !(done && done())) worker_->RunOnce();
+void Runtime::RunAndDrain(const std::function<bool()>& done, const std::function<void()>& on_stop) {
+  const std::atomic<bool>& stop = StopRequested();
+  const auto finished = [&done] { return done && done(); };
+  while (!stop.load(std::memory_order_relaxed) && !finished()) worker_->RunOnce();
+  if (on_stop && !finished()) {
+    on_stop();
+    const Time deadline = clock_.Now() + options_.drain_limit;
+    while (worker_->now() < deadline && !finished()) worker_->RunOnce();
+  }
   const size_t reset = worker_->Drain(options_.drain_limit);
   if (reset > 0) LOG(WARNING) << reset << " connections did not close within --drain and were reset";
 }

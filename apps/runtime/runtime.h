@@ -42,13 +42,15 @@ class Runtime {
                                            const r2c::Delivery& delivery = {});
 
   // Runs until SIGINT, SIGTERM or `done()`, then closes all connections in order and releases the device. Returns the
-  // exit code: 0, or 1 when objs did not come home. Nothing but the destructor may be called afterwards.
+  // exit code: 0, or 1 when objs did not come home. Afterwards only drops() and the destructor may be called.
   int Run(const std::function<bool()>& done = nullptr);
-  // The two halves of Run, for programs that hold objs of their own: these are to be given back in between.
-  void RunAndDrain(const std::function<bool()>& done = nullptr);
+  // The two halves of Run, for programs that hold objs of their own: these are to be given back in between. With
+  // `on_stop`, a signal calls it and the loop goes on until `done()`, at most --drain, before connections are closed.
+  // After Finish() only drops() and the destructor may be called.
+  void RunAndDrain(const std::function<bool()>& done = nullptr, const std::function<void()>& on_stop = nullptr);
   int Finish();
 
-  // Waits until the link has a peer, at most `limit`. False: it has none yet (which is no error: it may come later).
+  // Waits until the link has a peer, at most `limit`, or until a signal. False: it has none.
   bool WaitForLink(Duration limit);
 
   r2c::Worker& worker() { return *worker_; }
@@ -58,8 +60,6 @@ class Runtime {
   pmd::PacketIo& io() { return *io_; }
   const stats::DropCounters& drops() const { return drops_; }
   const std::vector<wire::Ipv4Prefix>& addresses() const { return addresses_; }
-  // Objs that are out now.
-  size_t outstanding_objs() const { return slab_->outstanding(); }
 
  private:
   class ControlPlane;  // the kernel's, mirrored by netlink
@@ -78,7 +78,7 @@ class Runtime {
   const RuntimeOptions options_;
   MonotonicClock clock_;
   stats::DropCounters drops_;
-  std::unique_ptr<zbuf::PageSource> pages_;
+  std::unique_ptr<Platform> platform_;
   std::unique_ptr<zbuf::Arena> arena_;
   std::unique_ptr<zbuf::Slab> slab_;
   std::unique_ptr<Device> device_;

@@ -1,11 +1,13 @@
 #include "luna/apps/runtime/signals.h"
 
 #include <csignal>
+#include <utility>
 
 namespace luna::apps {
 namespace {
 
 std::atomic<bool> stop_requested{false};
+bool installed = false;
 static_assert(std::atomic<bool>::is_always_lock_free, "written by a signal handler");
 
 void OnStopSignal(int signal) {
@@ -15,8 +17,10 @@ void OnStopSignal(int signal) {
 
 }  // namespace
 
+const std::atomic<bool>& StopRequested() { return stop_requested; }
+
 const std::atomic<bool>& InstallStopSignals() {
-  stop_requested.store(false, std::memory_order_relaxed);
+  if (std::exchange(installed, true)) return stop_requested;
   struct sigaction action {};
   action.sa_handler = OnStopSignal;
   sigaction(SIGINT, &action, nullptr);

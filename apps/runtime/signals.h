@@ -5,9 +5,11 @@
 
 namespace luna::apps {
 
-// True once SIGINT or SIGTERM has come since InstallStopSignals(). A second signal ends the process at once, in the
-// usual way. SIGPIPE is ignored. Process-wide; call once, from main's thread.
+// From now on SIGINT and SIGTERM ask for an orderly end: StopRequested() becomes true. A second signal ends the process
+// at once, in the usual way. SIGPIPE is ignored. Process-wide; calling it again does nothing. Returns StopRequested().
 const std::atomic<bool>& InstallStopSignals();
+
+const std::atomic<bool>& StopRequested();
 
 }  // namespace luna::apps
 

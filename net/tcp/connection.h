@@ -84,7 +84,6 @@ class Connection final : private timer::Timer {
 
   // A word for the layer above (sched/r2c keeps its handler here). Inherited from the listener or given to Connect().
   void* owner() const { return owner_; }
-  void set_owner(void* owner) { owner_ = owner; }
   // A word for the application.
   void* context() const { return context_; }
   void set_context(void* context) { context_ = context; }
@@ -113,6 +112,7 @@ class Connection final : private timer::Timer {
   // `event_bits` are being handed to the application.
   void NoteTold(uint32_t event_bits) { told_closed_ |= (event_bits & EventBits::kClosed) != 0; }
   bool CanQueue() const;
+  bool SendQueueFull() const;
   uint32_t send_limit() const { return core_.config.send_buffer_bytes; }
 
   // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
@@ -146,6 +146,7 @@ class Connection final : private timer::Timer {
   bool OutputData(Time now, size_t limit, ip::OutBatch* out);
   bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
   bool OutputProbe(Time now, ip::OutBatch* out);
+  bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
   bool OutputAck(Time now, ip::OutBatch* out);
   void NoteAckSent();
   void FillOptions(Time now, wire::TcpOptions* options) const;
@@ -164,11 +165,12 @@ class Connection final : private timer::Timer {
   // What a segment in order needs, first.
   Core& core_;
   State state_ = State::kClosed;
-  bool timestamps_ = false;     // negotiated
-  bool ack_now_ = false;        // an ACK is owed and does not wait
-  bool in_output_ = false;      // in core_.output
-  bool want_writable_ = false;  // a kWritable event is owed
-  bool app_closed_ = false;     // Close() was called: nobody will read
+  bool timestamps_ = false;          // negotiated
+  bool ack_now_ = false;             // an ACK is owed and does not wait
+  uint8_t duplicate_acks_owed_ = 0;  // one for each segment that came ahead of a hole (RFC 5681 §4.2)
+  bool in_output_ = false;           // in core_.output
+  bool want_writable_ = false;       // a kWritable event is owed
+  bool app_closed_ = false;          // Close() was called: nobody will read
   bool fin_received_ = false;
   bool fin_pending_ = false;    // a FIN was seen ahead of RCV.NXT, at fin_seq_
   uint32_t unacked_bytes_ = 0;  // received in order since our last ACK

@@ -76,7 +76,6 @@ void Sender::OnSent(const Plan& plan, Time now) {
   last_sent_ = now;
   if (plan.fin) fin_sent_ = true;
   if (plan.retransmit) {
-    ++retransmitted_segments_;
     timing_ = false;  // Karn: an acknowledgement could now be of either copy
   } else if (!timing_) {
     timing_ = true;
@@ -157,6 +156,8 @@ void Sender::ReleaseUpTo(SeqNum ack) {
   una_ = ack;
   nxt_ = Max(nxt_, una_);
   retransmit_una_ = false;
+  // RFC 6582's "recover" must not fall 2^31 behind, where it would look as if it lay ahead.
+  if (!in_recovery_ && una_ > recover_) recover_ = una_ - 1;
   if (fin_sent_ && queue_.empty() && una_ > una_data_) fin_acknowledged_ = true;
 }
 

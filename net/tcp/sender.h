@@ -50,7 +50,6 @@ class Sender {
   void Establish(uint32_t mss, uint8_t shift);
   // The first window (unscaled in SYN segments, RFC 7323 §2.2), or any later one that passed the WL1/WL2 test.
   void SetWindow(uint32_t window, SeqNum seq, SeqNum ack);
-  void set_mss(uint32_t mss) { mss_ = mss; }
 
   // --- Application side ---
   void Queue(zbuf::ZChain data) { queue_.Append(std::move(data)); }
@@ -86,7 +85,6 @@ class Sender {
   void MaybeRestartAfterIdle(Time now);
 
   bool FinAcknowledged() const { return fin_acknowledged_; }
-  bool FinSent() const { return fin_sent_; }
 
   SeqNum iss() const { return iss_; }
   SeqNum una() const { return una_; }
@@ -95,21 +93,15 @@ class Sender {
   // The number of a segment without data. SND.MAX, since after a time-out the peer may long have what lies below it,
   // and would ignore an acknowledgement with an old number; but not beyond the right edge, where a probe may have gone.
   SeqNum AckSequence() const { return max_ <= una_ + wnd_ ? max_ : una_ + wnd_; }
-  SeqNum wl1() const { return wl1_; }
-  SeqNum wl2() const { return wl2_; }
   uint32_t window() const { return wnd_; }
   uint32_t mss() const { return mss_; }
   uint8_t shift() const { return shift_; }
   uint32_t flight() const { return static_cast<uint32_t>(nxt_ - una_); }
   bool in_recovery() const { return in_recovery_; }
   uint32_t timeouts() const { return timeouts_; }
-  void set_nodelay(bool nodelay) { nodelay_ = nodelay; }
   const NewReno& congestion() const { return congestion_; }
   RttEstimator& rtt() { return rtt_; }
   const RttEstimator& rtt() const { return rtt_; }
-
-  // Counters, for the snapshot.
-  uint64_t retransmitted_segments() const { return retransmitted_segments_; }
 
   void Clear() { queue_.Clear(); }
 
@@ -154,7 +146,6 @@ class Sender {
   SeqNum iss_;
   Duration rto_after_syn_loss_;
   uint32_t initial_segments_;
-  uint64_t retransmitted_segments_ = 0;
 };
 
 }  // namespace luna::tcp

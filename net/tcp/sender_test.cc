@@ -206,7 +206,6 @@ TEST_F(SenderTest, NoFastRetransmitRightAfterATimeout) {
 // The retransmission must not take along octets that were never sent: the window may not reach so far.
 TEST_F(SenderTest, ARetransmissionHoldsOnlyWhatWasSent) {
   Start(300, 10);
-  sender_->set_nodelay(true);
   for (int i = 0; i < 3; ++i) {
     Queue(10);
     SendAll();

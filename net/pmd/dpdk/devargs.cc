@@ -88,10 +88,6 @@ bool Has(absl::Span<const absl::string_view> list, absl::string_view word) {
 
 }  // namespace
 
-absl::Span<const Driver> KnownDrivers() { return kDrivers; }
-
-bool IsPciDevargs(absl::string_view text) { return IsPciAddress(text.substr(0, text.find(','))); }
-
 absl::StatusOr<Devargs> Devargs::Parse(absl::string_view text) {
   Devargs devargs;
   devargs.text_ = std::string(text);

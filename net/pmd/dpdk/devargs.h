@@ -39,9 +39,6 @@ struct Driver {
   absl::string_view needs;                       // privileges, for messages; empty: none
 };
 
-// The drivers that Luna knows by name. For others of DPDK's virtual devices there is a generic row.
-absl::Span<const Driver> KnownDrivers();
-
 class Devargs {
  public:
   // InvalidArgument: empty, malformed, unknown driver, unknown or missing or repeated key.
@@ -72,9 +69,6 @@ class Devargs {
   bool is_pci_ = false;
   std::vector<std::pair<std::string, std::string>> arguments_;
 };
-
-// True for "0000:03:00.0", "03:00.0", with or without arguments.
-bool IsPciDevargs(absl::string_view text);
 
 }  // namespace luna::pmd::dpdk
 

@@ -65,8 +65,6 @@ class Queue final : public PacketIo {
 
   // For Port, before it closes the device: takes in and frees what is still in the receive queue (net_ring forgets it).
   void DiscardReceived();
-  // The transmit pool's mbufs in a device's hands; for tests.
-  uint32_t tx_outstanding() { return tx_pool_ == nullptr ? 0 : tx_pool_->Outstanding(); }
 
  private:
   static constexpr size_t kBurst = 32;

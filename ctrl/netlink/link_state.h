@@ -1,7 +1,8 @@
 #ifndef LUNA_CTRL_NETLINK_LINK_STATE_H_
 #define LUNA_CTRL_NETLINK_LINK_STATE_H_
 
-// What the kernel says of one of its network interfaces.
+// What the kernel says of one of its network interfaces. A plain value that owns its strings; published in a
+// SnapshotBox it is no longer changed, and any thread may read it.
 
 #include <cstdint>
 #include <string>

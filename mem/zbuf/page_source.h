@@ -20,7 +20,9 @@ struct Region {
   size_t page_bytes = 0;      // of the pages behind it: 4096 or 2 MB
 };
 
-// Called at set-up and tear-down only. A source must outlive the arenas that were made of it.
+// Called at set-up and tear-down only, by one thread at a time; IoAddress() also when a slab takes a zone, by that
+// slab's thread. A source must outlive the arenas that were made of it; what an arena acquired is the arena's until it
+// releases it.
 class PageSource {
  public:
   virtual ~PageSource() = default;

@@ -6,6 +6,8 @@
 // One table, here. From 1024 up, a class is a round payload plus 256 bytes: 128 in front for lower headers (or the
 // NIC's own headroom) and 128 behind, so that 2 KB of payload do not fall into a 4 KB obj. The last two classes divide
 // a zone by 15 and by 7 instead, because a round size would waste up to an eighth of the zone.
+//
+// Constants and pure functions: any thread.
 
 #include <array>
 #include <cstddef>

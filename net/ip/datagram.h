@@ -1,7 +1,8 @@
 #ifndef LUNA_NET_IP_DATAGRAM_H_
 #define LUNA_NET_IP_DATAGRAM_H_
 
-// What net/ip and net/tcp hand each other: IP datagrams without their IP header.
+// What net/ip and net/tcp hand each other: IP datagrams without their IP header. Move-only: each owns its packet's objs
+// (references in zbuf) and belongs to one thread, the worker's.
 
 #include <cstdint>
 #include <vector>

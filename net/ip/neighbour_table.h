@@ -3,7 +3,7 @@
 
 // NeighbourTable: link-layer addresses that somebody else looks after: static entries, and a mirror of the kernel's
 // table. An immutable value, published in a SnapshotBox. (Entries that Luna resolves itself live in Arp, which changes
-// all the time.)
+// all the time.) One thread while it is filled in; any number of readers once it is published and no longer changed.
 
 #include <cstddef>
 #include <cstdint>

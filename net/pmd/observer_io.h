@@ -21,6 +21,7 @@ enum class FrameDirection : uint8_t { kReceived, kSent };
 // only when the device took it; a frame that the device takes and drops is seen too. Its time is that of the
 // ReceiveBurst before, since sending has no time of its own. Cost: one virtual call per frame, and a copy of what is
 // shown (none of a received frame that lies in one slice). Memory grows to the largest burst, then no allocation here.
+// Observe() runs in the device's thread, inside the burst. `inner` is not owned and must outlive the observer.
 class ObserverPacketIo : public PacketIoDecorator {
  public:
   static constexpr size_t kWholeFrame = std::numeric_limits<size_t>::max();

@@ -4,7 +4,8 @@
 // Every tunable of the TCP stack, with its unit and its source. Two profiles:
 //   Rfc()        what the RFCs ask of a host on the open Internet;
 //   DataCentre() the default: the paper's data centre (retransmission floor 4 ms, give-up in seconds, short TIME-WAIT).
-// A StackConfig is copied into the Stack; it does not change while the stack lives.
+// A StackConfig is a plain value of its holder's. It is copied into the Stack and does not change while the stack
+// lives.
 
 #include <array>
 #include <cstdint>
@@ -47,7 +48,10 @@ struct StackConfig {
   // --- Buffers ---
   uint32_t send_buffer_bytes = 1u << 20;     // queued and unacknowledged; Send() gives back-pressure at this mark
   uint32_t receive_buffer_bytes = 1u << 20;  // in order, unread, plus out of order: what the window advertises
-  uint32_t receive_slices_limit = 4096;      // slices (each pins one obj) a connection may hold unread
+  // Slices that a connection may hold unread, and that it may queue. Each pins an obj, however few octets it has:
+  // without these limits a peer could have the whole slab with segments of one octet.
+  uint32_t receive_slices_limit = 2048;
+  uint32_t send_slices_limit = 2048;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
   // --- Options ---

@@ -2,6 +2,7 @@
 #define LUNA_NET_TCP_EVENT_H_
 
 // What TCP hands up. TCP makes no upcalls: Ingest() and NextEvent() return an Event, and the caller acts on it.
+// Thread of the stack's worker. An Event owns nothing: its connection is the stack's and lives until Reap().
 
 #include <cstdint>
 

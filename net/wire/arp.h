@@ -1,7 +1,7 @@
 #ifndef LUNA_NET_WIRE_ARP_H_
 #define LUNA_NET_WIRE_ARP_H_
 
-// ARP (RFC 826) for IPv4 over Ethernet.
+// ARP (RFC 826) for IPv4 over Ethernet. A value: no pointer into the bytes is kept. Any thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,7 @@
 #ifndef LUNA_NET_WIRE_ETHERNET_H_
 #define LUNA_NET_WIRE_ETHERNET_H_
 
-// Ethernet II header, with at most one 802.1Q tag.
+// Ethernet II header, with at most one 802.1Q tag. A value: no pointer into the bytes is kept. Any thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -3,6 +3,7 @@
 
 // One-line text of a frame in tcpdump's manner, for traces and test failures. Takes any bytes; what it cannot read it
 // names and gives the size of. Allocates: not for the data path. The text is for people and may change.
+// Pure functions: any thread, and the bytes stay the caller's.
 //
 //   10.0.0.1:40000 > 10.0.0.2:61441: [S] seq 1 win 64240 mss 1460 sackOK TS 1/0 wscale 7 length 0
 //   arp who-has 10.0.0.2 tell 10.0.0.1 (02:00:00:00:00:01)

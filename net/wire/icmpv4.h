@@ -2,7 +2,7 @@
 #define LUNA_NET_WIRE_ICMPV4_H_
 
 // The ICMP messages (RFC 792) that concern a TCP host: a fixed header of 8 bytes and, in errors, the start of the
-// datagram that they complain about.
+// datagram that they complain about. A value: no pointer into the bytes is kept. Any thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,7 +1,8 @@
 #ifndef LUNA_NET_WIRE_IPV4_H_
 #define LUNA_NET_WIRE_IPV4_H_
 
-// IPv4 header (RFC 791).
+// IPv4 header (RFC 791). A value: Parse() keeps no pointer into the bytes, but the spans that its methods return lie in
+// the caller's bytes and live as long as those. Any thread.
 
 #include <cstddef>
 #include <cstdint>

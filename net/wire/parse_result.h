@@ -3,7 +3,7 @@
 
 // What every Parse(bytes, header*) of this package returns. Parsers never read outside `bytes`, never allocate and
 // accept any input. On kOk and kBadChecksum the header is filled in; on anything else its content is unspecified and
-// must not be used.
+// must not be used. They are pure functions: any thread, and the bytes stay the caller's.
 
 #include <cstdint>
 

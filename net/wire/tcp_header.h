@@ -1,7 +1,8 @@
 #ifndef LUNA_NET_WIRE_TCP_HEADER_H_
 #define LUNA_NET_WIRE_TCP_HEADER_H_
 
-// TCP header (RFC 9293 §3.1) without its options, which are tcp_options.h's.
+// TCP header (RFC 9293 §3.1) without its options, which are tcp_options.h's. A value: Parse() keeps no pointer into the
+// bytes, but the spans that its methods return lie in the caller's bytes and live as long as those. Any thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -6,6 +6,7 @@
 // Reading accepts any bytes in any segment and any order (RFC 9293 MUST-4, -5, -6, -7, -64, -68); whether an option
 // means something in this segment (MSS, window scale and SACK-permitted do in a SYN only) is the caller's to know.
 // Writing gives the layout that Linux gives, so that header prediction and GRO on the other side recognise it.
+// Values and pure functions: no pointer into the bytes is kept. Any thread.
 
 #include <array>
 #include <cstddef>

@@ -4,7 +4,8 @@
 // Time and Duration: the house's vocabulary types for time. 64-bit signed nanoseconds, trivially copyable, constexpr.
 //
 // A Time is a point on one Clock's axis (since that clock's arbitrary epoch); Times of different clocks do not compare.
-// Arithmetic does not saturate: 2^63 ns are 292 years. Time::Infinite() is "never" and only compares.
+// Arithmetic does not saturate: 2^63 ns are 292 years. Time::Infinite() is "never" and only compares. Plain values: any
+// thread.
 
 #include <compare>
 #include <cstdint>

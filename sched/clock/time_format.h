@@ -2,6 +2,7 @@
 #define LUNA_SCHED_CLOCK_TIME_FORMAT_H_
 
 // Time and Duration as text, for logs, tests and tables. Not for the hot path: every call allocates a string.
+// Pure functions: any thread, except that a stream is its caller's.
 
 #include <ostream>
 #include <string>

@@ -69,7 +69,9 @@ void Segment(StackTester& t, Program& program) {
   Incoming in;
   in.flags = program.Octet() & 0x3f;
   if (program.Octet() % 4 != 0) in.flags |= luna::tcp::testing::kAck;
-  in.seq = t.peer().next + program.Offset();
+  const int64_t offset = program.Offset();
+  // A SYN far away would begin a connection whose numbers the tester cannot tell from those before it.
+  in.seq = t.peer().next + ((in.flags & luna::tcp::testing::kSyn) ? static_cast<int8_t>(offset) : offset);
   in.ack = t.peer().received + program.Offset();
   in.window = program.Word();
   in.payload = program.Text(200);
@@ -148,7 +150,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size > 4096) return 0;
   Program program(data, size);
   StackTester t(Config(program.Octet()), size_t{12} << 20);
-  // A peer that pulls its own window about makes what is sent past its edge legitimate: not the tester's to judge here.
   Connection* live = nullptr;
   t.on_event = [&live](const Event& event) { live = event.Has(EventBits::kClosed) ? nullptr : event.connection; };
   t.Listen();

@@ -99,8 +99,8 @@ class World {
                   static_cast<uint16_t>(1000 + i % 60000)};
     stack_->Ingest(Make(r, TcpFlags::kSyn, 0, 0), now_);
     Flush();
-    uint8_t bytes[20];
-    batch_.back().packet.data.CopyTo(absl::MakeSpan(reinterpret_cast<std::byte*>(bytes), 20));
+    std::vector<uint8_t> bytes(batch_.back().packet.data.bytes());
+    batch_.back().packet.data.CopyTo(absl::MakeSpan(reinterpret_cast<std::byte*>(bytes.data()), bytes.size()));
     wire::TcpHeader answer;
     CHECK(wire::Parse(bytes, &answer) == wire::ParseResult::kOk);
     r.isn_here = answer.sequence;

@@ -19,6 +19,8 @@
 // looks at it or not: no payload beyond the MSS, RCV.NXT and the advertised right edge never to the left (the edge by
 // less than one scale unit under RFC 7323 §2.4), no RST in answer to a RST.
 //
+// With LUNA_TEST_TRACE set, every segment in or out goes to stderr as a line.
+//
 // The destructor reaps and destroys the stack and fails the test if an obj of its memory is out.
 // One thread. Time starts at kStart.
 
@@ -99,7 +101,6 @@ struct Peer {
   bool has_edge = false;
   int64_t last_ack = 0;
   int64_t edge = 0;
-  int64_t fin_end = INT64_MAX;  // one past the peer's FIN
 };
 
 class StackTester {
@@ -190,6 +191,7 @@ class StackTester {
   std::vector<Emitted> out_;
   Emitted last_;
   bool last_in_was_rst_ = false;
+  const bool trace_;
 };
 
 // Options of a SYN.

@@ -23,8 +23,9 @@ absl::Status Register(const zbuf::Arena& arena) {
   const int error = rte_extmem_register(arena.base(), arena.bytes(), pages.data(), static_cast<unsigned>(pages.size()),
                                         arena.page_bytes());
   if (error == 0 || rte_errno == EEXIST) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("DPDK does not take the receive memory (", rte_strerror(rte_errno),
-                                             "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
+  return absl::UnavailableError(absl::StrCat(
+      "DPDK does not take the receive memory (", rte_strerror(rte_errno),
+      "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
 }
 
 }  // namespace
@@ -34,15 +35,17 @@ absl::Status MapForDma(const zbuf::Arena& arena, rte_device* device) {
   if (list != nullptr && !list->external) return absl::OkStatus();
   if (rte_eal_iova_mode() != RTE_IOVA_VA) {
     return absl::FailedPreconditionError(
-        "without an IOMMU the device needs physical addresses; take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)");
+        "without an IOMMU the device needs physical addresses; take the memory from DPDK's heap (EalPageSource; "
+        "programs of apps/runtime do so for PCI devices)");
   }
   if (absl::Status s = Register(arena); !s.ok()) return s;
   const uint64_t io = reinterpret_cast<uintptr_t>(arena.base());
   if (rte_dev_dma_map(device, arena.base(), io, arena.bytes()) == 0 || rte_errno == EEXIST) return absl::OkStatus();
   // Some drivers map on demand, or see every registered memory anyway.
   if (rte_errno == ENOTSUP) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("the device cannot reach the receive memory (", rte_strerror(rte_errno),
-                                             "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
+  return absl::UnavailableError(absl::StrCat(
+      "the device cannot reach the receive memory (", rte_strerror(rte_errno),
+      "); take the memory from DPDK's heap (EalPageSource; programs of apps/runtime do so for PCI devices)"));
 }
 
 }  // namespace luna::pmd::dpdk

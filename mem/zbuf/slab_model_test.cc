@@ -2,26 +2,18 @@
 
 #include "luna/mem/zbuf/slab_model.h"
 
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
 #include <random>
 
 #include "gtest/gtest.h"
+#include "luna/mem/zbuf/testing/model_seed.h"
 
 namespace luna::zbuf {
 namespace {
 
-uint64_t Seed() {
-  const char* const text = std::getenv("LUNA_TEST_SEED");
-  const uint64_t seed = text != nullptr ? std::strtoull(text, nullptr, 0) : std::random_device()();
-  std::printf("LUNA_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  std::fflush(stdout);
-  return seed;
-}
-
 // In phases that grow, hold and shrink, so that exhaustion, zone return and class change all happen.
 TEST(SlabModel, RandomOperationsAgreeWithTheModel) {
-  std::mt19937_64 random(Seed());
+  std::mt19937_64 random(ModelSeed());
   for (size_t keep = 0; keep < 3; ++keep) {
     SlabModel model(keep);
     size_t most = 0;

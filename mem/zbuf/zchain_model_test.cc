@@ -2,25 +2,17 @@
 
 #include "luna/mem/zbuf/zchain_model.h"
 
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
 #include <random>
 
 #include "gtest/gtest.h"
+#include "luna/mem/zbuf/testing/model_seed.h"
 
 namespace luna::zbuf {
 namespace {
 
-uint64_t Seed() {
-  const char* const text = std::getenv("LUNA_TEST_SEED");
-  const uint64_t seed = text != nullptr ? std::strtoull(text, nullptr, 0) : std::random_device()();
-  std::printf("LUNA_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  std::fflush(stdout);
-  return seed;
-}
-
 TEST(ZChainModel, RandomOperationsAgreeWithStrings) {
-  std::mt19937_64 random(Seed());
+  std::mt19937_64 random(ModelSeed());
   size_t most_slices = 0;
   for (int run = 0; run < 20; ++run) {
     ZChainModel model;

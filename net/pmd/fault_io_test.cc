@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "luna/mem/zbuf/testing/test_slab.h"
 #include "luna/net/pmd/packet_util.h"
 #include "luna/net/pmd/testing/fake_packet_io.h"
+#include "luna/net/pmd/testing/numbered_frame.h"
 #include "luna/net/pmd/testing/test_seed.h"
 
 namespace luna::pmd {
@@ -21,18 +21,8 @@ constexpr uint32_t kFrames = 10'000;
 
 class FaultIoTest : public testing::Test {
  protected:
-  static std::vector<uint8_t> Frame(uint32_t number, size_t size = 60) {
-    std::vector<uint8_t> frame(size, 0x55);
-    std::memcpy(frame.data(), &number, sizeof(number));
-    return frame;
-  }
-  static uint32_t Number(const std::vector<uint8_t>& frame) {
-    uint32_t number;
-    std::memcpy(&number, frame.data(), sizeof(number));
-    return number;
-  }
   Packet Make(uint32_t number) {
-    return std::move(MakePacket(memory_.slab(), absl::MakeConstSpan(Frame(number)))).value();
+    return std::move(MakePacket(memory_.slab(), absl::MakeConstSpan(NumberedFrame(number)))).value();
   }
 
   // Calls ReceiveBurst until the device is empty and `idle_bursts` more; returns the frames of each burst.
@@ -51,7 +41,7 @@ class FaultIoTest : public testing::Test {
     return bursts;
   }
   std::vector<std::vector<uint8_t>> ReceiveAll(PacketIo& io, uint32_t frames = kFrames) {
-    for (uint32_t i = 0; i < frames; ++i) device_.Push(Frame(i));
+    for (uint32_t i = 0; i < frames; ++i) device_.Push(NumberedFrame(i));
     std::vector<std::vector<uint8_t>> all;
     for (auto& burst : ReceiveBursts(io, 100)) all.insert(all.end(), burst.begin(), burst.end());
     return all;
@@ -94,8 +84,8 @@ TEST_F(FaultIoTest, WithoutRatesItIsTransparent) {
   const auto sent = SendAll(io, 100);
   ASSERT_EQ(sent.size(), 100u);
   for (uint32_t i = 0; i < 100; ++i) {
-    EXPECT_EQ(received[i], Frame(i));
-    EXPECT_EQ(sent[i], Frame(i));
+    EXPECT_EQ(received[i], NumberedFrame(i));
+    EXPECT_EQ(sent[i], NumberedFrame(i));
   }
   EXPECT_EQ(io.receive_faults().frames, 100u);
   EXPECT_EQ(io.transmit_faults().frames, 100u);
@@ -106,7 +96,7 @@ TEST_F(FaultIoTest, DropsReceivedFramesAtTheRate) {
   const auto frames = ReceiveAll(io);
   ExpectRate(kFrames - frames.size(), kFrames, 0.2);
   EXPECT_EQ(io.receive_faults().dropped, kFrames - frames.size());
-  for (size_t i = 1; i < frames.size(); ++i) EXPECT_LT(Number(frames[i - 1]), Number(frames[i]));
+  for (size_t i = 1; i < frames.size(); ++i) EXPECT_LT(FrameNumber(frames[i - 1]), FrameNumber(frames[i]));
 }
 
 TEST_F(FaultIoTest, DropsSentFramesAtTheRateAndTakesThem) {
@@ -124,8 +114,8 @@ TEST_F(FaultIoTest, DuplicatesReceivedFramesOnce) {
   EXPECT_EQ(io.receive_faults().duplicated, frames.size() - kFrames);
   std::map<uint32_t, int> copies;
   for (const auto& frame : frames) {
-    EXPECT_EQ(frame, Frame(Number(frame)));
-    EXPECT_LE(++copies[Number(frame)], 2);
+    EXPECT_EQ(frame, NumberedFrame(FrameNumber(frame)));
+    EXPECT_LE(++copies[FrameNumber(frame)], 2);
   }
   EXPECT_EQ(copies.size(), kFrames);
 }
@@ -136,7 +126,7 @@ TEST_F(FaultIoTest, DuplicatesOfSentFramesFollowAtOnce) {
   ExpectRate(frames.size() - kFrames, kFrames, 0.1);
   EXPECT_EQ(io.transmit_faults().duplicated, frames.size() - kFrames);
   for (size_t i = 1; i < frames.size(); ++i) {
-    const uint32_t step = Number(frames[i]) - Number(frames[i - 1]);
+    const uint32_t step = FrameNumber(frames[i]) - FrameNumber(frames[i - 1]);
     EXPECT_LE(step, 1u);
   }
 }
@@ -145,10 +135,10 @@ TEST_F(FaultIoTest, CorruptsOneBitOfReceivedFramesAndTakesBackTheDevicesVerdict)
   FaultPacketIo io(device_, memory_.slab(), {.seed = TestSeed(35), .receive = {.corrupt = 0.5}});
   uint64_t corrupted = 0;
   for (uint32_t i = 0; i < 1'000; ++i) {
-    device_.Push(Frame(i), {.ip_checksum = ChecksumStatus::kGood, .l4_checksum = ChecksumStatus::kGood});
+    device_.Push(NumberedFrame(i), {.ip_checksum = ChecksumStatus::kGood, .l4_checksum = ChecksumStatus::kGood});
     std::array<Packet, 2> out;
     ASSERT_EQ(io.ReceiveBurst(absl::MakeSpan(out), now_), 1u);
-    const int bits = FlippedBits(ToBytes(out[0]), Frame(i));
+    const int bits = FlippedBits(ToBytes(out[0]), NumberedFrame(i));
     ASSERT_LE(bits, 1);
     corrupted += static_cast<uint64_t>(bits);
     const ChecksumStatus verdict = bits == 1 ? ChecksumStatus::kUnknown : ChecksumStatus::kGood;
@@ -165,8 +155,8 @@ TEST_F(FaultIoTest, CorruptsCopiesOfSentFramesNotTheSendersObj) {
   const zbuf::ZChain senders = packet[0].data.Share();
   ASSERT_EQ(io.TransmitBurst(absl::MakeSpan(packet)), 1u);
   EXPECT_TRUE(packet[0].data.empty());
-  EXPECT_EQ(FlippedBits(device_.PopSent()->bytes, Frame(7)), 1);
-  EXPECT_EQ(ToBytes(senders), Frame(7));
+  EXPECT_EQ(FlippedBits(device_.PopSent()->bytes, NumberedFrame(7)), 1);
+  EXPECT_EQ(ToBytes(senders), NumberedFrame(7));
 }
 
 TEST_F(FaultIoTest, CorruptionHidesTheOffloadsThatWouldMendIt) {
@@ -187,12 +177,12 @@ TEST_F(FaultIoTest, CorruptionHidesTheOffloadsThatWouldMendIt) {
 
 TEST_F(FaultIoTest, DelaysReceivedFramesByBursts) {
   FaultPacketIo io(device_, memory_.slab(), {.receive = {.delay = 1, .delay_bursts = 3}});
-  device_.Push(Frame(0));
-  device_.Push(Frame(1));
+  device_.Push(NumberedFrame(0));
+  device_.Push(NumberedFrame(1));
   const auto bursts = ReceiveBursts(io, 5);
   ASSERT_EQ(bursts.size(), 5u);
   for (size_t i : {0, 1, 2, 4}) EXPECT_TRUE(bursts[i].empty()) << i;
-  EXPECT_EQ(bursts[3], (std::vector<std::vector<uint8_t>>{Frame(0), Frame(1)}));
+  EXPECT_EQ(bursts[3], (std::vector<std::vector<uint8_t>>{NumberedFrame(0), NumberedFrame(1)}));
   EXPECT_EQ(io.receive_faults().delayed, 2u);
 }
 
@@ -202,7 +192,7 @@ TEST_F(FaultIoTest, DelayedFramesAreOvertaken) {
   for (const auto& frames : {ReceiveAll(io), SendAll(io)}) {
     ASSERT_EQ(frames.size(), kFrames);
     uint32_t overtaken = 0;
-    for (size_t i = 1; i < frames.size(); ++i) overtaken += Number(frames[i]) < Number(frames[i - 1]);
+    for (size_t i = 1; i < frames.size(); ++i) overtaken += FrameNumber(frames[i]) < FrameNumber(frames[i - 1]);
     EXPECT_GT(overtaken, kFrames / 50);
   }
   ExpectRate(io.receive_faults().delayed, kFrames, 0.1);
@@ -219,13 +209,13 @@ TEST_F(FaultIoTest, DelayedSentFramesAreOutstandingUntilTheyLeave) {
   EXPECT_EQ(io.Reclaim(), 1u);  // due, but the device has no room
   device_.set_transmit_ring(1);
   EXPECT_EQ(io.Reclaim(), 0u);
-  EXPECT_EQ(device_.PopSent()->bytes, Frame(7));
+  EXPECT_EQ(device_.PopSent()->bytes, NumberedFrame(7));
 }
 
 TEST_F(FaultIoTest, HeldFramesAreBounded) {
   FaultPacketIo io(device_, memory_.slab(),
                    {.receive = {.duplicate = 1, .delay = 1}, .transmit = {.delay = 1}, .max_held = 3});
-  for (uint32_t i = 0; i < 4; ++i) device_.Push(Frame(i));
+  for (uint32_t i = 0; i < 4; ++i) device_.Push(NumberedFrame(i));
   std::array<Packet, 8> out;
   EXPECT_EQ(io.ReceiveBurst(absl::MakeSpan(out), now_), 3u);  // held: copy and original of 0, copy of 1
   EXPECT_EQ(io.receive_faults().duplicated, 2u);
@@ -235,7 +225,7 @@ TEST_F(FaultIoTest, HeldFramesAreBounded) {
   for (uint32_t i = 0; i < 4; ++i) packets.push_back(Make(i));
   EXPECT_EQ(io.TransmitBurst(absl::MakeSpan(packets)), 4u);
   EXPECT_EQ(io.transmit_faults().delayed, 3u);
-  EXPECT_EQ(device_.PopSent()->bytes, Frame(3));
+  EXPECT_EQ(device_.PopSent()->bytes, NumberedFrame(3));
 }
 
 TEST_F(FaultIoTest, BackPressurePassesThroughAndARefusedFrameMeetsItsFateOnlyOnce) {
@@ -261,14 +251,14 @@ TEST_F(FaultIoTest, WithoutMemoryFaultsThatNeedACopyAreSkipped) {
   std::vector<std::byte*> taken;
   while (std::byte* obj = empty.slab().Alloc(60)) taken.push_back(obj);
   FaultPacketIo io(device_, empty.slab(), {.receive = {.duplicate = 1}, .transmit = {.duplicate = 1, .corrupt = 1}});
-  device_.Push(Frame(0));
+  device_.Push(NumberedFrame(0));
   std::array<Packet, 2> out;
   EXPECT_EQ(io.ReceiveBurst(absl::MakeSpan(out), now_), 1u);
   EXPECT_EQ(io.receive_faults().skipped, 1u);
   std::array<Packet, 1> packet = {Make(1)};
   EXPECT_EQ(io.TransmitBurst(absl::MakeSpan(packet)), 1u);
   EXPECT_EQ(io.transmit_faults().skipped, 2u);
-  EXPECT_EQ(device_.PopSent()->bytes, Frame(1));
+  EXPECT_EQ(device_.PopSent()->bytes, NumberedFrame(1));
   empty.slab().FreeBulk(taken);
 }
 
@@ -287,19 +277,19 @@ TEST_F(FaultIoTest, TheSameSeedRepeatsAndAnotherDoesNot) {
 
 TEST_F(FaultIoTest, RatesCanBeTurnedOffAndHeldFramesStillCome) {
   FaultPacketIo io(device_, memory_.slab(), {.receive = {.delay = 1, .delay_bursts = 2}});
-  device_.Push(Frame(0));
+  device_.Push(NumberedFrame(0));
   EXPECT_TRUE(ReceiveBursts(io, 1)[0].empty());
   io.SetRates({}, {});
-  device_.Push(Frame(1));
+  device_.Push(NumberedFrame(1));
   const auto bursts = ReceiveBursts(io, 2);
-  EXPECT_EQ(bursts[0], (std::vector<std::vector<uint8_t>>{Frame(1)}));
-  EXPECT_EQ(bursts[1], (std::vector<std::vector<uint8_t>>{Frame(0)}));
+  EXPECT_EQ(bursts[0], (std::vector<std::vector<uint8_t>>{NumberedFrame(1)}));
+  EXPECT_EQ(bursts[1], (std::vector<std::vector<uint8_t>>{NumberedFrame(0)}));
 }
 
 TEST_F(FaultIoTest, DestructionFreesWhatIsHeld) {
   {
     FaultPacketIo io(device_, memory_.slab(), {.receive = {.delay = 1}, .transmit = {.delay = 1}});
-    device_.Push(Frame(0));
+    device_.Push(NumberedFrame(0));
     ReceiveBursts(io, 1);
     std::array<Packet, 1> packet = {Make(1)};
     io.TransmitBurst(absl::MakeSpan(packet));

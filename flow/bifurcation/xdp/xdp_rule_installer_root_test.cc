@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "luna/flow/bifurcation/xdp/testing/frames.h"
+#include "luna/flow/bifurcation/xdp/testing/in_child.h"
 #include "luna/flow/bifurcation/xdp/testing/veth_pair.h"
 #include "luna/flow/bifurcation/xdp/xdp_rule_installer.h"
 
@@ -197,20 +197,6 @@ TEST_F(XdpRuleInstallerRootTest, AFailedInstallKeepsTheEarlierProgram) {
   PortPlanSpec spread{.listen_ports = {9090}, .listen_hash_bits = 1};
   EXPECT_EQ(installer->Install(PortPlan::Create(spread).value()).code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(Attached(), before);
-}
-
-// Runs `body` in a child of its own and returns the wait status.
-template <typename Body>
-int InChild(Body body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return status;
 }
 
 TEST_F(XdpRuleInstallerRootTest, NoProgramOutlivesAKilledProcess) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <string>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
 #include "luna/net/pmd/packet_util.h"
+#include "luna/net/pmd/testing/numbered_frame.h"
 #include "luna/net/pmd/testing/test_seed.h"
 #include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/checksum.h"
@@ -34,17 +34,6 @@ struct Arrival {
 
 class WireLinkTest : public testing::Test {
  protected:
-  static std::vector<uint8_t> Frame(uint32_t number, size_t size = 60) {
-    std::vector<uint8_t> frame(size, 0x55);
-    std::memcpy(frame.data(), &number, sizeof(number));
-    return frame;
-  }
-  static uint32_t Number(const std::vector<uint8_t>& frame) {
-    uint32_t number;
-    std::memcpy(&number, frame.data(), sizeof(number));
-    return number;
-  }
-
   // Makes the link and puts its clock to kStart.
   WireLink& Make(WireLinkOptions options) {
     link_ = std::make_unique<WireLink>(a_memory_.slab(), b_memory_.slab(), std::move(options));
@@ -78,7 +67,7 @@ class WireLinkTest : public testing::Test {
     while (const size_t n = io.ReceiveBurst(absl::MakeSpan(out), now_)) {
       for (size_t i = 0; i < n; ++i) {
         std::vector<uint8_t> bytes = ToBytes(out[i]);
-        const uint32_t number = Number(bytes);
+        const uint32_t number = FrameNumber(bytes);
         arrivals.push_back({number, out[i].rx.arrival, std::move(bytes)});
       }
       out = {};
@@ -93,7 +82,7 @@ class WireLinkTest : public testing::Test {
       const Time send = start + gap * i;
       while (link_->NextDeadline() < send) StepTo(link_->NextDeadline(), arrivals);
       StepTo(send, arrivals);
-      EXPECT_TRUE(Send(link_->a(), Frame(i)));
+      EXPECT_TRUE(Send(link_->a(), NumberedFrame(i)));
     }
     std::vector<Arrival> rest = Drain(link_->b());
     arrivals.insert(arrivals.end(), rest.begin(), rest.end());
@@ -120,14 +109,14 @@ class WireLinkTest : public testing::Test {
 
 TEST_F(WireLinkTest, APerfectWireCarriesBytesBothWaysAtOnce) {
   WireLink& link = Make(WireOptions{});
-  ASSERT_TRUE(Send(link.a(), Frame(1, 1514)));
-  ASSERT_TRUE(Send(link.b(), Frame(2, 60)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(1, 1514)));
+  ASSERT_TRUE(Send(link.b(), NumberedFrame(2, 60)));
   std::vector<Arrival> at_b;
   std::vector<Arrival> at_a;
   Receive(link.b(), at_b);
   Receive(link.a(), at_a);
-  EXPECT_EQ(at_b, (std::vector<Arrival>{{1, kStart, Frame(1, 1514)}}));
-  EXPECT_EQ(at_a, (std::vector<Arrival>{{2, kStart, Frame(2, 60)}}));
+  EXPECT_EQ(at_b, (std::vector<Arrival>{{1, kStart, NumberedFrame(1, 1514)}}));
+  EXPECT_EQ(at_a, (std::vector<Arrival>{{2, kStart, NumberedFrame(2, 60)}}));
   EXPECT_TRUE(link.Idle());
   EXPECT_EQ(link.a().stats().tx_packets, 1u);
   EXPECT_EQ(link.b().stats().rx_bytes, 1514u);
@@ -137,7 +126,7 @@ TEST_F(WireLinkTest, APerfectWireCarriesBytesBothWaysAtOnce) {
 
 TEST_F(WireLinkTest, FramesAreCopiedIntoTheReceiversSlabWithHeadroom) {
   WireLink& link = Make(WireOptions{});
-  ASSERT_TRUE(Send(link.a(), Frame(1)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(1)));
   EXPECT_EQ(a_memory_.outstanding(), 0u);
   std::array<Packet, 1> out;
   ASSERT_EQ(link.b().ReceiveBurst(absl::MakeSpan(out), now_), 1u);
@@ -147,7 +136,7 @@ TEST_F(WireLinkTest, FramesAreCopiedIntoTheReceiversSlabWithHeadroom) {
 
 TEST_F(WireLinkTest, DelayIsExactAndDeadlinesNameIt) {
   WireLink& link = Make(WireOptions{.delay = kMillisecond * 10});
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
   EXPECT_EQ(link.NextDeadline(), kStart + kMillisecond * 10);
   std::array<Packet, 1> out;
   now_ = kStart + kMillisecond * 10 - Duration::Nanoseconds(1);
@@ -162,14 +151,14 @@ TEST_F(WireLinkTest, AnEarlierTimeDoesNotTurnTheClockBack) {
   WireLink& link = Make(WireOptions{.delay = kMillisecond});
   link.Advance(kStart + kMillisecond * 5);
   link.Advance(kStart);
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
   EXPECT_EQ(link.NextDeadline(), kStart + kMillisecond * 6);
 }
 
 TEST_F(WireLinkTest, DirectionsHaveTheirOwnKnobs) {
   WireLink& link = Make(WireLinkOptions{.a_to_b = {.loss = 1}, .b_to_a = {.delay = kMillisecond}});
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
-  ASSERT_TRUE(Send(link.b(), Frame(1)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
+  ASSERT_TRUE(Send(link.b(), NumberedFrame(1)));
   EXPECT_EQ(link.NextDeadline(), kStart + kMillisecond);
   EXPECT_EQ(Drain(link.a()).size(), 1u);
   EXPECT_EQ(link.a_to_b().stats().lost, 1u);
@@ -229,7 +218,7 @@ TEST_F(WireLinkTest, CorruptionInvertsOneBitAnywhere) {
   uint64_t corrupted = 0;
   std::vector<int> hits(60 * 8);
   for (uint32_t i = 0; i < arrivals.size(); ++i) {
-    const std::vector<uint8_t> sent = Frame(i);
+    const std::vector<uint8_t> sent = NumberedFrame(i);
     int bits = 0;
     for (size_t bit = 0; bit < hits.size(); ++bit) {
       const bool flipped = ((arrivals[i].bytes[bit / 8] ^ sent[bit / 8]) >> (bit % 8) & 1) != 0;
@@ -295,7 +284,7 @@ TEST_F(WireLinkTest, JitterAloneNeverReordersCloseFrames) {
 TEST_F(WireLinkTest, LineRateSpacesFramesWithoutRoundingDrift) {
   // 60 bytes at 7 Gb/s take 68.57 ns.
   WireLink& link = Make(WireOptions{.bits_per_second = 7'000'000'000});
-  for (uint32_t i = 0; i < 7'000; ++i) ASSERT_TRUE(Send(link.a(), Frame(i)));
+  for (uint32_t i = 0; i < 7'000; ++i) ASSERT_TRUE(Send(link.a(), NumberedFrame(i)));
   const std::vector<Arrival> arrivals = Drain(link.b());
   ASSERT_EQ(arrivals.size(), 7'000u);
   EXPECT_EQ(arrivals[0].at, kStart + Duration::Nanoseconds(68));
@@ -305,11 +294,11 @@ TEST_F(WireLinkTest, LineRateSpacesFramesWithoutRoundingDrift) {
 
 TEST_F(WireLinkTest, AnIdleLineDoesNotSaveUpCredit) {
   WireLink& link = Make(WireOptions{.bits_per_second = 480'000'000});  // 1 us per frame
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
   now_ = kStart + kMillisecond;
   link.Advance(now_);
-  ASSERT_TRUE(Send(link.a(), Frame(1)));
-  ASSERT_TRUE(Send(link.a(), Frame(2)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(1)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(2)));
   const std::vector<Arrival> arrivals = Drain(link.b());
   ASSERT_EQ(arrivals.size(), 3u);
   EXPECT_EQ(arrivals[1].at, kStart + kMillisecond + kMicrosecond);
@@ -318,7 +307,8 @@ TEST_F(WireLinkTest, AnIdleLineDoesNotSaveUpCredit) {
 
 TEST_F(WireLinkTest, QueuedFramesAreHeldAndReadWhenTheyLeave) {
   WireLink& link = Make(WireOptions{.bits_per_second = 480'000'000});
-  std::array<Packet, 1> packet = {std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(Frame(7)))).value()};
+  std::array<Packet, 1> packet = {
+      std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(NumberedFrame(7)))).value()};
   std::byte* data = packet[0].data.front().data();
   ASSERT_EQ(link.a().TransmitBurst(absl::MakeSpan(packet)), 1u);
   EXPECT_EQ(a_memory_.outstanding(), 1u);
@@ -335,11 +325,11 @@ TEST_F(WireLinkTest, QueuedFramesAreHeldAndReadWhenTheyLeave) {
 
 TEST_F(WireLinkTest, AFullQueueDropsTheTail) {
   WireLink& link = Make(WireOptions{.bits_per_second = 480'000'000, .queue_frames = 3});
-  for (uint32_t i = 0; i < 5; ++i) ASSERT_TRUE(Send(link.a(), Frame(i)));
+  for (uint32_t i = 0; i < 5; ++i) ASSERT_TRUE(Send(link.a(), NumberedFrame(i)));
   EXPECT_EQ(link.a_to_b().stats().queue_full, 2u);
   now_ = kStart + kMicrosecond;  // one has left
   link.Advance(now_);
-  ASSERT_TRUE(Send(link.a(), Frame(5)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(5)));
   std::vector<uint32_t> numbers;
   for (const Arrival& arrival : Drain(link.b())) numbers.push_back(arrival.number);
   EXPECT_EQ(numbers, (std::vector<uint32_t>{0, 1, 2, 5}));
@@ -350,11 +340,11 @@ TEST_F(WireLinkTest, AFullRingRefuses) {
   WireLink& link = Make(WireOptions{.bits_per_second = 480'000'000, .ring_frames = 2});
   std::array<Packet, 3> packets;
   for (uint32_t i = 0; i < 3; ++i) {
-    packets[i] = std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(Frame(i)))).value();
+    packets[i] = std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(NumberedFrame(i)))).value();
   }
   EXPECT_EQ(link.a().TransmitBurst(absl::MakeSpan(packets)), 2u);
   EXPECT_EQ(link.a().stats().tx_full, 1u);
-  EXPECT_EQ(ToBytes(packets[2]), Frame(2));
+  EXPECT_EQ(ToBytes(packets[2]), NumberedFrame(2));
   EXPECT_EQ(link.a_to_b().stats().sent, 2u);
   now_ = kStart + kMicrosecond;
   link.Advance(now_);
@@ -364,20 +354,20 @@ TEST_F(WireLinkTest, AFullRingRefuses) {
 
 TEST_F(WireLinkTest, ACutWireLosesEverythingAndComesBack) {
   WireLink& link = Make(WireOptions{.delay = kMillisecond, .bits_per_second = 480'000'000});
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
-  ASSERT_TRUE(Send(link.a(), Frame(1)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(1)));
   now_ = kStart + kMicrosecond;
   link.Advance(now_);  // 0 is on the wire, 1 in the queue
   link.SetUp(false);
   EXPECT_FALSE(link.a().link_up());
   EXPECT_FALSE(link.b().link_up());
   EXPECT_EQ(a_memory_.outstanding(), 0u);
-  ASSERT_TRUE(Send(link.a(), Frame(2)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(2)));
   EXPECT_TRUE(link.Idle());
   EXPECT_EQ(link.a_to_b().stats().cut, 3u);
   link.SetUp(true);
   EXPECT_TRUE(link.a().link_up());
-  ASSERT_TRUE(Send(link.a(), Frame(3)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(3)));
   const std::vector<Arrival> arrivals = Drain(link.b());
   ASSERT_EQ(arrivals.size(), 1u);
   EXPECT_EQ(arrivals[0].number, 3u);
@@ -388,7 +378,7 @@ TEST_F(WireLinkTest, AnExhaustedReceiverLosesFramesAndCountsThem) {
   WireLink& link = Make(WireOptions{});
   std::vector<std::byte*> taken;
   while (std::byte* obj = b_memory_.slab().Alloc(60)) taken.push_back(obj);
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
   std::array<Packet, 1> out;
   EXPECT_EQ(link.b().ReceiveBurst(absl::MakeSpan(out), now_), 0u);
   EXPECT_EQ(link.b().stats().rx_no_buffer, 1u);
@@ -399,10 +389,10 @@ TEST_F(WireLinkTest, AnExhaustedReceiverLosesFramesAndCountsThem) {
 
 TEST_F(WireLinkTest, FramesThatNoLinkCarriesAreDroppedByTheSender) {
   WireLink& link = Make(WireLinkOptions{.mtu = 1000});
-  EXPECT_TRUE(Send(link.a(), Frame(0, 1019)));
-  EXPECT_TRUE(Send(link.a(), Frame(0, 13)));
+  EXPECT_TRUE(Send(link.a(), NumberedFrame(0, 1019)));
+  EXPECT_TRUE(Send(link.a(), NumberedFrame(0, 13)));
   EXPECT_EQ(link.a().stats().tx_dropped, 2u);
-  EXPECT_TRUE(Send(link.a(), Frame(0, 1018)));
+  EXPECT_TRUE(Send(link.a(), NumberedFrame(0, 1018)));
   EXPECT_EQ(link.a_to_b().stats().sent, 1u);
   EXPECT_EQ(link.a().capabilities().mtu, 1000u);
   Drain(link.b());
@@ -465,14 +455,15 @@ TEST_F(WireLinkTest, ANicWithOffloadSeesCorruption) {
 
 TEST_F(WireLinkTest, ARequestForAnOffloadThatIsNotOfferedIsABug) {
   WireLink& link = Make(WireOptions{});
-  std::array<Packet, 1> packet = {std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(Frame(0)))).value()};
+  std::array<Packet, 1> packet = {
+      std::move(MakePacket(a_memory_.slab(), absl::MakeConstSpan(NumberedFrame(0)))).value()};
   packet[0].tx.l4_checksum = true;
   EXPECT_DEATH(link.a().TransmitBurst(absl::MakeSpan(packet)), "does not offer");
 }
 
 TEST_F(WireLinkTest, DestructionFreesWhatIsQueuedAndOnTheWire) {
   WireLink& link = Make(WireOptions{.delay = kMillisecond, .bits_per_second = 480'000});
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
   EXPECT_EQ(a_memory_.outstanding(), 1u);
   link_.reset();
   EXPECT_EQ(a_memory_.outstanding(), 0u);
@@ -517,8 +508,8 @@ TEST_F(WireLinkReplayTest, SameSeedSameTrace) {
 TEST_F(WireLinkReplayTest, TheTwoDirectionsAreIndependent) {
   WireLink& link = Make(WireOptions{.seed = TestSeed(22), .loss = 0.5});
   for (uint32_t i = 0; i < 200; ++i) {
-    ASSERT_TRUE(Send(link.a(), Frame(i)));
-    ASSERT_TRUE(Send(link.b(), Frame(i)));
+    ASSERT_TRUE(Send(link.a(), NumberedFrame(i)));
+    ASSERT_TRUE(Send(link.b(), NumberedFrame(i)));
   }
   EXPECT_NE(link.a_to_b().events(), link.b_to_a().events());
   Drain(link.b());
@@ -553,8 +544,8 @@ TEST_F(WireLinkReplayTest, DescriptionNamesSeedAndKnobs) {
 
 TEST_F(WireLinkReplayTest, ATraceLineIsReadable) {
   WireLink& link = Make(WireLinkOptions{.a_to_b = {.delay = kMicrosecond, .drop_nth = {1}}});
-  ASSERT_TRUE(Send(link.a(), Frame(0)));
-  ASSERT_TRUE(Send(link.a(), Frame(1)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(0)));
+  ASSERT_TRUE(Send(link.a(), NumberedFrame(1)));
   EXPECT_EQ(link.Trace(),
             "a>b #0 60 B sent 1.000000000 left 1.000000000 due 1.000001000 carried\n"
             "a>b #1 60 B sent 1.000000000 left 1.000000000 due never drop_nth\n");

@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -24,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "luna/flow/bifurcation/xdp/testing/frames.h"
+#include "luna/flow/bifurcation/xdp/testing/in_child.h"
 #include "luna/flow/bifurcation/xdp/testing/veth_pair.h"
 #include "luna/flow/bifurcation/xdp/xdp_rule_installer.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
@@ -37,6 +37,7 @@ namespace {
 using bifurcation::PortPlan;
 using bifurcation::xdp::AttachMode;
 using bifurcation::xdp::FrameSpec;
+using bifurcation::xdp::InChild;
 using bifurcation::xdp::Shell;
 using bifurcation::xdp::VethPair;
 using bifurcation::xdp::XdpRuleInstaller;
@@ -355,20 +356,6 @@ TEST_P(XdpRootTest, WithoutASocketThePlansTrafficIsTheKernels) {
   ASSERT_NO_FATAL_FAILURE(OpenRules());
   ASSERT_TRUE(peer_->Send(TcpTo(61441)));
   EXPECT_EQ(kernel_->Receive(kPatienceMs), TcpTo(61441));
-}
-
-// Runs `body` in a child; returns its wait status.
-template <typename Body>
-int InChild(Body body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    body();
-    _exit(0);
-  }
-  int status = 0;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  return status;
 }
 
 TEST_P(XdpRootTest, AKilledLunaLeavesTheInterfaceToTheKernel) {

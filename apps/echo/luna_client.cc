@@ -50,7 +50,9 @@ LunaClient::~LunaClient() { worker_.Cancel(*this); }
 void LunaClient::Connect(const wire::Endpoint& remote, uint32_t connections) {
   for (uint32_t i = 0; i < connections; ++i) {
     const auto connection = worker_.Connect(remote, *this);
-    if (!connection.ok()) workload_.OnConnectFailed(connection.status().message());
+    if (connection.ok()) continue;
+    // Out of ports or connections: the rest would fare no better, and each would search the whole range.
+    for (; i < connections; ++i) workload_.OnConnectFailed(connection.status().message());
   }
 }
 

@@ -31,6 +31,7 @@ namespace luna::apps {
 namespace {
 
 constexpr uint32_t kMinMtu = 576;
+constexpr size_t kReservedHeaders = 4096;
 
 absl::StatusOr<std::array<uint64_t, 2>> RandomSecret() {
   std::array<uint64_t, 2> secret;
@@ -221,7 +222,12 @@ absl::Status Runtime::InitNetwork() {
 
   tcp::StackConfig tcp =
       options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
-  tcp.mtu = capabilities.mtu;
+  tcp.mtu = SmallestMtu();
+  // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
+  if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
+      !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("--memory_mb=", options_.memory_mb, ": ", status.message()));
+  }
   auto secret = RandomSecret();
   if (!secret.ok()) return secret.status();
   tcp.secret = *secret;
@@ -239,6 +245,18 @@ absl::Status Runtime::InitNetwork() {
   parts.poller = poller_.get();
   worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
   return InstallRules();
+}
+
+// The device's MTU, or that of the narrowest route: a segment that a route does not take would be dropped without a
+// word.
+uint32_t Runtime::SmallestMtu() const {
+  uint32_t mtu = io_->capabilities().mtu;
+  if (control_plane_ == nullptr) return mtu;
+  const auto routes = control_plane_->mirror().routes()->Get();
+  for (const ip::Route& route : routes->routes()) {
+    if (route.mtu >= kMinMtu) mtu = std::min(mtu, route.mtu);
+  }
+  return mtu;
 }
 
 absl::Status Runtime::InstallRules() {

@@ -297,8 +297,11 @@ TEST(Reset, InEverySynchronisedState) {
     Connection& c = t.Reach(state);
     const int64_t next = t.peer().next;
     t.In({.flags = kRst, .seq = next - 1});
-    t.In({.flags = kRst, .seq = next + 65535});
+    t.In({.flags = kRst, .seq = next + c.receiver().window() + 1});
     EXPECT_EQ(t.Out(), "") << Name(state);
+    // At the right edge: a peer whose last octets were lost and who gives up. Not exact, so it is challenged.
+    t.In({.flags = kRst, .seq = next + c.receiver().window()});
+    EXPECT_EQ(t.TakeOut().size(), 1u) << Name(state);
     t.In({.flags = kRst, .seq = next + 1});
     t.In({.flags = kRst, .seq = next + (state == State::kEstablished ? 65534 : 60000)});
     const auto challenges = t.TakeOut();

@@ -131,7 +131,7 @@ void Connection::WantWritable() {
 
 SendResult Connection::Send(zbuf::ZChain&& data) {
   if (!CanQueue()) return SendResult::kClosed;
-  if (sender_.queue().bytes() >= send_limit()) {
+  if (SendQueueFull()) {
     want_writable_ = true;
     return SendResult::kBackpressure;
   }
@@ -142,22 +142,32 @@ SendResult Connection::Send(zbuf::ZChain&& data) {
 }
 
 size_t Connection::Send(absl::Span<const std::byte> bytes) {
-  const size_t space = send_space();
-  const size_t wanted = std::min(bytes.size(), space);
-  if (wanted < bytes.size()) want_writable_ = true;
-  if (wanted == 0) return 0;
-  auto copy = zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(0, wanted));
-  if (!copy.has_value()) {
-    NoteStarved();
-    return 0;
+  constexpr size_t kPieceBytes = 16 * 1024;  // an obj at a time: what memory there is is taken
+  size_t taken = 0;
+  while (taken < bytes.size()) {
+    const size_t piece = std::min({bytes.size() - taken, size_t{send_space()}, kPieceBytes});
+    if (piece == 0) {
+      want_writable_ = true;
+      break;
+    }
+    auto copy = zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(taken, piece));
+    if (!copy.has_value()) {
+      NoteStarved();
+      break;
+    }
+    if (Send(std::move(*copy)) != SendResult::kOk) break;
+    taken += piece;
   }
-  return Send(std::move(*copy)) == SendResult::kOk ? wanted : 0;
+  return taken;
+}
+
+bool Connection::SendQueueFull() const {
+  return sender_.queue().bytes() >= send_limit() || sender_.queue().slice_count() >= core_.config.send_slices_limit;
 }
 
 uint32_t Connection::send_space() const {
   if (!CanQueue()) return 0;
-  const uint32_t queued = sender_.queue().bytes();
-  return queued < send_limit() ? send_limit() - queued : 0;
+  return SendQueueFull() ? 0 : send_limit() - sender_.queue().bytes();
 }
 
 zbuf::ZChain Connection::Read(size_t limit) {
@@ -201,8 +211,10 @@ void Connection::Abort() {
   if (state_ == State::kClosed || state_ == State::kTimeWait) return;
   if (state_ != State::kSynSent) {
     core_.counters.resets_sent.Increment();
-    core_.Reply(
-        {.tuple = tuple_, .seq = sender_.max(), .ack = receiver_.nxt(), .flags = TcpFlags::kRst | TcpFlags::kAck});
+    core_.Reply({.tuple = tuple_,
+                 .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
+                 .ack = receiver_.nxt(),
+                 .flags = TcpFlags::kRst | TcpFlags::kAck});
   }
   app_closed_ = true;
   EnterClosed(CloseReason::kAborted);

@@ -106,9 +106,9 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
     core_.drops.Count(DropReason::kTcpNoAck);
     return 0;
   }
-  NoteTimestamp(s, now);
   uint32_t events = 0;
   if (!CheckAck(s, now, &events)) return events;
+  NoteTimestamp(s, now);     // after the ACK has proved that the segment is no blind one
   events |= OnText(s, now);  // seventh (sixth is the urgent pointer)
   return events | OnFin(s);  // eighth
 }
@@ -119,7 +119,12 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
   if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) return true;
   if (now - ts_recent_at_ > kTimestampLife) return true;
   core_.drops.Count(DropReason::kTcpPaws);
-  AckNow();
+  // An ACK for an ACK could go on for ever between two ends that both see old timestamps.
+  if (s.length() > 0) {
+    AckNow();
+  } else {
+    ChallengeAck(now);
+  }
   return false;
 }
 
@@ -138,7 +143,7 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   if (receiver_.IsAcceptable(s.seq, s.length())) return true;
   // The peer has filled the window and some of that was lost: its acknowledgements bear the number of the right edge.
   // Strictly they are outside; without them both directions may wait for a time-out.
-  if (s.length() == 0 && s.seq == receiver_.edge() && !s.Has(TcpFlags::kRst)) return true;
+  if (s.length() == 0 && s.seq == receiver_.edge()) return true;
   // With a closed window nothing is acceptable, but acknowledgements still count (RFC 9293 §3.10.7.4, MUST-66).
   if (receiver_.window() == 0 && s.seq == receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
     if (s.length() > 0) AckNow();
@@ -148,9 +153,11 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   core_.drops.Count(s.end() <= receiver_.nxt() && s.length() > 0 ? DropReason::kTcpDuplicate
                                                                  : DropReason::kTcpOutOfWindow);
   if (s.Has(TcpFlags::kRst)) return false;
-  // Data that was received before is acknowledged at once: our ACK was lost. Anything else might be blind, or the other
-  // end of an endless exchange of acknowledgements.
-  if (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
+  // Data that was received before is acknowledged at once: our ACK was lost. So is the number before RCV.NXT: a probe
+  // of the peer's keep-alive or persist timer. Anything else might be blind, or the other end of an endless exchange of
+  // acknowledgements.
+  const bool probe = s.length() == 0 && s.seq + 1 == receiver_.nxt();
+  if (probe || (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn))) {
     AckNow();
   } else {
     ChallengeAck(now);
@@ -234,7 +241,7 @@ bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events)
     listener_ = nullptr;
   }
   announced_ = true;
-  *events |= passive() ? EventBits::kAccepted : EventBits::kConnected;
+  if (!app_closed_) *events |= passive() ? EventBits::kAccepted : EventBits::kConnected;
   return true;
 }
 
@@ -281,6 +288,7 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   if (held >= core_.config.receive_slices_limit) {
     core_.drops.Count(DropReason::kTcpMemory);
     s.TrimAfter(s.seq);
+    AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too
     return 0;
   }
   if (in_order) {
@@ -293,7 +301,8 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   const SeqNum after = s.seq + s.payload_bytes();
   if (!receiver_.AcceptOutOfOrder(s.seq, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
   s.seq = after;
-  AckNow();  // a duplicate acknowledgement, at once (RFC 5681 §4.2)
+  if (duplicate_acks_owed_ < UINT8_MAX) ++duplicate_acks_owed_;  // at once, one for each (RFC 5681 §4.2)
+  NoteOutput();
   return 0;
 }
 
@@ -340,6 +349,7 @@ void Connection::NoteTimestamp(const Segment& s, Time now) {
 }
 
 void Connection::NoteReceived(uint32_t bytes, Time now) {
+  duplicate_acks_owed_ = 0;
   core_.counters.bytes_in.Add(bytes);
   unacked_bytes_ += bytes;
   if (unacked_bytes_ >= core_.config.ack_every_segments * sender_.mss() ||
@@ -366,7 +376,9 @@ void Connection::AckNow() {
 }
 
 uint32_t Connection::WritableEvent() {
-  if (!want_writable_ || sender_.queue().bytes() > send_limit() / 2) return 0;
+  const bool drained = sender_.queue().bytes() <= send_limit() / 2 &&
+                       sender_.queue().slice_count() <= core_.config.send_slices_limit / 2;
+  if (!want_writable_ || !drained) return 0;
   want_writable_ = false;
   return EventBits::kWritable;
 }

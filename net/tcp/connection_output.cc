@@ -20,8 +20,15 @@ bool Connection::Output(Time now, size_t limit, ip::OutBatch* out) {
     case State::kTimeWait:
       return !ack_now_ || OutputAck(now, out);
     default:
-      return OutputData(now, limit, out) && (!ack_now_ || OutputAck(now, out));
+      return OutputData(now, limit, out) && OutputAcks(now, limit, out);
   }
+}
+
+bool Connection::OutputAcks(Time now, size_t limit, ip::OutBatch* out) {
+  for (; duplicate_acks_owed_ > 0; --duplicate_acks_owed_) {
+    if (out->size() >= limit || !OutputAck(now, out)) return false;
+  }
+  return !ack_now_ || OutputAck(now, out);
 }
 
 bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
@@ -55,17 +62,19 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
 
 bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
-  if (probe_pending_ && !OutputProbe(now, out)) return false;
-  bool sent = false;
-  while (const auto plan = sender_.Next()) {
-    if (out->size() >= limit || !OutputSegment(*plan, now, out)) return false;
-    sender_.OnSent(*plan, now);
-    sent = true;
+  bool complete = !probe_pending_ || OutputProbe(now, out);
+  while (complete) {
+    const auto plan = sender_.Next();
+    if (!plan) break;
+    complete = out->size() < limit && OutputSegment(*plan, now, out);
+    if (complete) sender_.OnSent(*plan, now);
   }
-  if (sent ? retransmit_deadline_.is_infinite() || persisting_ : sender_.NeedsProbe() && !persisting_) {
+  // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
+  if (sender_.flight() > 0 ? retransmit_deadline_.is_infinite() || persisting_
+                           : complete && sender_.NeedsProbe() && !persisting_) {
     SetRetransmitTimer(now);
   }
-  return true;
+  return complete;
 }
 
 bool Connection::OutputProbe(Time now, ip::OutBatch* out) {

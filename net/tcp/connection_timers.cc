@@ -80,6 +80,11 @@ uint32_t Connection::OnRetransmitTimer(Time now) {
   if (handshake) syn_pending_ = true;
   NoteOutput();
   SetRetransmitTimer(now);
+  if (retransmit_deadline_.is_infinite()) {
+    // The retransmission may not get out (no memory, no room in the device): then this is what counts on towards R2.
+    retransmit_deadline_ = now + sender_.rtt().rto();
+    Rearm();
+  }
   return 0;
 }
 

@@ -40,6 +40,10 @@ bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatag
 }
 
 void Core::Reply(const SegmentHeader& header) {
+  if (replies.size() >= kMaxReplies) {
+    drops.Count(stats::DropReason::kTxRingFull);
+    return;
+  }
   ip::OutDatagram datagram;
   if (Build(header, zbuf::ZChain(), &datagram)) replies.push_back(std::move(datagram));
 }

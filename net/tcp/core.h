@@ -3,7 +3,9 @@
 
 // Core: what the connections of one stack share. Internal to net/tcp. One thread.
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <vector>
 
 #include "luna/ctrl/stats/counter.h"
@@ -64,6 +66,8 @@ struct SegmentHeader {
 };
 
 struct Core {
+  static constexpr size_t kMaxReplies = 1024;
+
   Core(const StackConfig& stack_config, zbuf::Slab& header_slab, stats::DropCounters& drop_counters, Time now)
       : config(stack_config),
         slab(header_slab),
@@ -76,7 +80,7 @@ struct Core {
   // False when the slab is exhausted; `payload` is released then. O(slices).
   bool Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out);
 
-  // Queues a segment that belongs to no connection (any more); silently not when memory is out.
+  // Queues a segment that belongs to no connection (any more). Not when memory is out or kMaxReplies wait: counted.
   void Reply(const SegmentHeader& header);
   // The RST that answers `segment` (RFC 9293 §3.10.7.1), subject to the rate limit. Never answers a RST.
   void ReplyReset(const Segment& segment, Time now);
@@ -90,7 +94,7 @@ struct Core {
   RateLimiter resets;
   ip::OutBatch replies;               // leave before the connections' own segments
   std::vector<Connection*> output;    // have something to send; each at most once
-  std::vector<Connection*> posted;    // have an event that no segment or timer of theirs carried; each at most once
+  std::deque<Connection*> posted;     // have an event that no segment or timer of theirs carried; each at most once
   std::vector<Connection*> starved;   // a Send() of theirs found no memory: they get kWritable after the next Reap()
   std::vector<Connection*> finished;  // closed, waiting for Reap(); each once
 };

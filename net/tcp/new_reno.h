@@ -30,7 +30,10 @@ class NewReno {
   // RFC 5681 §3.1: `acked` new octets were acknowledged outside recovery.
   void OnAck(uint32_t acked) {
     if (window_ < threshold_) {
-      window_ += std::min(acked, mss_);
+      // Appropriate byte counting (RFC 3465): one acknowledgement may stand for a whole burst. Not after a time-out.
+      const uint32_t counted = after_timeout_ ? std::min(acked, mss_) : acked;
+      window_ = std::min(window_ + counted, kArbitrarilyHigh);
+      if (window_ >= threshold_) after_timeout_ = false;
       return;
     }
     // Congestion avoidance by byte counting: one MSS for each window acknowledged.
@@ -66,6 +69,7 @@ class NewReno {
     if (first) threshold_ = std::max(flight / 2, 2 * mss_);
     window_ = mss_;
     acked_in_avoidance_ = 0;
+    after_timeout_ = true;
   }
 
   // Idle for more than one RTO: restart from the initial window (RFC 5681 §4.1).
@@ -82,6 +86,7 @@ class NewReno {
   uint32_t mss_ = 0;
   uint32_t initial_ = 0;
   uint32_t acked_in_avoidance_ = 0;
+  bool after_timeout_ = false;  // in the slow start that follows a retransmission time-out
 };
 
 }  // namespace luna::tcp

@@ -14,14 +14,25 @@ TEST(NewReno, InitialWindowByRfc6928) {
   for (const auto& c : kCases) EXPECT_EQ(NewReno(c.mss, c.segments).window(), c.window) << c.mss;
 }
 
-TEST(NewReno, SlowStartAddsWhatIsAcknowledgedAtMostOneSegmentPerAck) {
+TEST(NewReno, SlowStartAddsWhatIsAcknowledged) {
   NewReno reno(kMss, 2);
   reno.OnAck(kMss);
   EXPECT_EQ(reno.window(), 3000u);
-  reno.OnAck(10 * kMss);
-  EXPECT_EQ(reno.window(), 4000u);
+  reno.OnAck(10 * kMss);  // one ACK for a burst counts for all of it (RFC 3465)
+  EXPECT_EQ(reno.window(), 13000u);
   reno.OnAck(1);  // ACK division gains nothing
-  EXPECT_EQ(reno.window(), 4001u);
+  EXPECT_EQ(reno.window(), 13001u);
+}
+
+TEST(NewReno, SlowStartAfterATimeoutAddsAtMostOneSegmentPerAck) {
+  NewReno reno(kMss, 10);
+  reno.OnTimeout(20 * kMss, true);
+  reno.OnAck(10 * kMss);
+  EXPECT_EQ(reno.window(), 2000u);
+  while (reno.window() < reno.threshold()) reno.OnAck(kMss);
+  const uint32_t at_threshold = reno.window();
+  reno.OnAck(at_threshold);
+  EXPECT_EQ(reno.window(), at_threshold + kMss);  // avoidance
 }
 
 TEST(NewReno, AvoidanceAddsOneSegmentPerWindow) {

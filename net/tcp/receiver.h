@@ -29,7 +29,7 @@ class Receiver {
     irs_ = irs;
     nxt_ = irs + 1;
     edge_ = nxt_ + std::min<uint32_t>(buffer_bytes, 0xffff);
-    buffer_bytes_ = buffer_bytes;
+    buffer_bytes_ = std::min(buffer_bytes, uint32_t{0xffff} << shift);  // what can be advertised
     shift_ = shift;
   }
 

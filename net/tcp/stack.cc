@@ -228,18 +228,19 @@ void Stack::InTimeWait(const Segment& segment, Time now) {
 }
 
 Event Stack::NextEvent(Time now) {
-  while (!core_.posted.empty()) {
-    Connection* connection = core_.posted.back();
-    core_.posted.pop_back();
-    const uint32_t events = connection->TakePosted();
-    if (connection->finished_) Settle(*connection, now);
-    if (events != 0) return {connection, events};
-  }
+  // Timers first: however many connections wait for memory, the time-outs that free it go on.
   while (timer::Timer* timer = core_.wheel.PopExpired(now)) {
     auto* connection = static_cast<Connection*>(timer);
     const uint32_t events = connection->OnTimer(now);
     if (connection->finished_) Settle(*connection, now);
     connection->NoteTold(events);
+    if (events != 0) return {connection, events};
+  }
+  while (!core_.posted.empty()) {
+    Connection* connection = core_.posted.front();
+    core_.posted.pop_front();
+    const uint32_t events = connection->TakePosted();
+    if (connection->finished_) Settle(*connection, now);
     if (events != 0) return {connection, events};
   }
   time_wait_.Expire(now);
@@ -257,6 +258,14 @@ void Stack::Flush(Time now, size_t limit, ip::OutBatch* out) {
     connection->in_output_ = false;
   }
   core_.output.erase(core_.output.begin(), core_.output.begin() + static_cast<std::ptrdiff_t>(done));
+  if (core_.output.empty()) return;
+  // Behind one that waits for memory, those that have nothing more to say do not wait to be reaped: what they hold may
+  // be that memory.
+  std::erase_if(core_.output, [](Connection* connection) {
+    if (connection->state_ != State::kClosed) return false;
+    connection->in_output_ = false;
+    return true;
+  });
 }
 
 size_t Stack::Reap() {

@@ -78,7 +78,7 @@ const Row kRows[] = {
     {"RST before the window",
      [](int64_t n, int64_t) { return Plain(kRst, n - 1, 0); },      {"",          "",          "",          "",          "",          "",          ""}},
     {"RST beyond the window",
-     [](int64_t n, int64_t) { return Plain(kRst, n + 65535, 0); },  {"",          "",          "",          "",          "",          "",          ""}},
+     [](int64_t n, int64_t) { return Plain(kRst, n + 2'000'000, 0); }, {"",          "",          "",          "",          "",          "",          ""}},
     {"SYN in the window",
      [](int64_t n, int64_t) { return Plain(kSyn, n + 1, 0); },      {"A",         "A",         "A",         "A",         "A",         "A",         "A"}},
     {"SYN, the first one again",

@@ -94,13 +94,14 @@ bool Worker::DeliverTimers() {
     Deliver(event);
     --left;
   }
-  while (left > 0) {
+  size_t timers_left = options_.events_per_iteration;  // a budget of its own: a flood of events does not starve it
+  while (timers_left > 0) {
     timer::Timer* timer = wheel_.PopExpired(now_);
     if (timer == nullptr) break;
     static_cast<AppTimer*>(timer)->OnTimer(now_);
-    --left;
+    --timers_left;
   }
-  return left < options_.events_per_iteration;
+  return left < options_.events_per_iteration || timers_left < options_.events_per_iteration;
 }
 
 void Worker::PollControlPlane() {

@@ -38,6 +38,8 @@ class TestHost {
   Worker& worker() { return worker_; }
   tcp::Stack& stack() { return stack_; }
   ip::Arp& arp() { return arp_; }
+  ip::Ingress& ingress() { return ingress_; }
+  ip::Egress& egress() { return egress_; }
   zbuf::Slab& slab() { return slab_; }
   const stats::DropCounters& drops() const { return drops_; }
   wire::IpAddress address() const { return address_.address(); }

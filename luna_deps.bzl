@@ -6,7 +6,7 @@ of Abseil, GoogleTest, gflags, glog, google-benchmark or rules_cc behind the usu
 
 load("@bazel_tools//tools/build_defs/repo:utils.bzl", "maybe")
 load("@luna//third_party:local_rules.bzl", "directory_or_stub_repository", "stub_repository")
-load("@luna//third_party:packages.bzl", "ABSEIL", "BENCHMARK", "DPDK", "GFLAGS", "GLOG", "GTEST", "LIBBPF", "LIBMNL", "LIBXDP")
+load("@luna//third_party:packages.bzl", "ABSEIL", "BENCHMARK", "DPDK", "GFLAGS", "GLOG", "GTEST", "LIBBPF", "LIBMNL")
 load("@luna//third_party:pkg_config.bzl", "pkg_config_repository")
 
 def luna_dependencies():
@@ -37,4 +37,3 @@ def luna_libraries():
     maybe(pkg_config_repository, name = "dpdk", apt = "libdpdk-dev", targets = DPDK)
     maybe(pkg_config_repository, name = "libmnl", apt = "libmnl-dev", targets = LIBMNL)
     maybe(pkg_config_repository, name = "libbpf", apt = "libbpf-dev", targets = LIBBPF)
-    maybe(pkg_config_repository, name = "libxdp", apt = "libxdp-dev", targets = LIBXDP)

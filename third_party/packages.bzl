@@ -1,27 +1,17 @@
 """Which pkg-config modules stand behind which upstream label."""
 
 ABSEIL = {
-    "absl/algorithm:container": ["absl_algorithm_container"],
     "absl/base:core_headers": ["absl_core_headers"],
-    "absl/base:endian": ["absl_endian"],
-    "absl/base:prefetch": ["absl_prefetch"],
     "absl/cleanup:cleanup": ["absl_cleanup"],
-    "absl/container:fixed_array": ["absl_fixed_array"],
     "absl/container:flat_hash_map": ["absl_flat_hash_map"],
-    "absl/container:flat_hash_set": ["absl_flat_hash_set"],
-    "absl/container:inlined_vector": ["absl_inlined_vector"],
-    "absl/functional:any_invocable": ["absl_any_invocable"],
     "absl/functional:function_ref": ["absl_function_ref"],
     "absl/hash:hash": ["absl_hash"],
     "absl/memory:memory": ["absl_memory"],
-    "absl/numeric:bits": ["absl_bits"],
-    "absl/numeric:int128": ["absl_int128"],
     "absl/status:status": ["absl_status"],
     "absl/status:statusor": ["absl_statusor"],
     "absl/strings:str_format": ["absl_str_format"],
     "absl/strings:strings": ["absl_strings"],
     "absl/synchronization:synchronization": ["absl_synchronization"],
-    "absl/time:time": ["absl_time"],
     "absl/types:optional": ["absl_optional"],
     "absl/types:span": ["absl_span"],
 }
@@ -54,5 +44,3 @@ DPDK = {":dpdk": ["libdpdk"]}
 LIBMNL = {":libmnl": ["libmnl"]}
 
 LIBBPF = {":libbpf": ["libbpf"]}
-
-LIBXDP = {":libxdp": ["libxdp"]}

@@ -9,7 +9,7 @@
 #elif defined(__SANITIZE_ADDRESS__)
 #define LUNA_ZBUF_HAVE_ASAN 1
 #endif
-#if defined(LUNA_ASAN) || defined(LUNA_ZBUF_HAVE_ASAN)
+#if defined(LUNA_ZBUF_HAVE_ASAN)
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(address, bytes) (static_cast<void>(address), static_cast<void>(bytes))

@@ -49,7 +49,6 @@ FLOORS = {
 DRIVER_LIBRARIES = {
     "dpdk": ["net/pmd/dpdk", "flow/bifurcation/dpdk"],
     "libbpf": ["net/pmd/xdp", "flow/bifurcation/xdp"],
-    "libxdp": ["net/pmd/xdp", "flow/bifurcation/xdp"],
     "libmnl": ["ctrl/netlink"],
     "com_github_gflags_gflags": ["apps/runtime", "apps/echo"],
 }

@@ -117,7 +117,7 @@ restore mem/zbuf/BUILD.bazel
 append net/tcp/BUILD.bazel <<'END'
 alias(
     name = "planted_alias",
-    actual = "@libxdp//:libxdp",
+    actual = "@libbpf//:libbpf",
 )
 
 cc_library(
@@ -130,7 +130,7 @@ luna_cc_library(
     deps = [":planted_native"],
 )
 END
-expect_refusal transitive //net/tcp:layering "//net/tcp:planted" "@libxdp//:libxdp"
+expect_refusal transitive //net/tcp:layering "//net/tcp:planted" "@libbpf//:libbpf"
 restore net/tcp/BUILD.bazel
 
 # The same from another room: each hop is legal by itself where a room above vouches for it, the sum is not.

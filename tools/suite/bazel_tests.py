@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import tempfile
 
 from suite import tally as tallies
@@ -36,10 +37,26 @@ def read_events(lines):
     return {**tests, **broken}
 
 
+def root_tests(bazel, targets):
+    """The labels among `targets` that need root (tag requires-root)."""
+    query = "attr(tags, requires-root, tests(set(%s)))" % " ".join(targets)
+    result = subprocess.run(
+        bazel + ["query", "--noshow_progress", query], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return [line for line in result.stdout.split("\n") if line.startswith("//")]
+
+
 def run(tally, bazel, arguments, limit_seconds):
-    """Runs the tests and adds one result per test target and one per target that does not build."""
+    """Runs the tests and adds one result per test target and one per target that does not build.
+
+    Without root, tests that need it are built, named as skipped and not run.
+    """
     options = [a for a in arguments if a.startswith("-")]
     targets = [a for a in arguments if not a.startswith("-")] or ["//..."]
+    if os.geteuid() != 0:
+        options.append("--test_tag_filters=-requires-root")
+        for label in root_tests(bazel, targets):
+            tally.say("SKIP", label, "needs root")
     with tempfile.TemporaryDirectory(prefix="luna-test.") as folder:
         events = os.path.join(folder, "events.json")
         command = bazel + ["test", "--config=ci", "--keep_going", "--build_event_json_file=" + events]

@@ -117,7 +117,7 @@ def summary(tally, seconds):
     for result in tally.results:
         if result.verdict != "PASS":
             print("%s %s%s" % (result.verdict, result.name, ": " + result.reason if result.reason else ""))
-    print(tally.last_line(), flush=True)
+    print(tally.last_lines(), flush=True)
 
 
 def main():

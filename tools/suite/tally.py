@@ -38,10 +38,11 @@ class Tally:
     def count(self, verdict):
         return sum(r.verdict == verdict for r in self.results)
 
-    def last_line(self):
+    def last_lines(self):
+        """How many were skipped, if any; then the closing line, which is always of one form."""
         skipped = self.count("SKIP")
         line = "%d passed, %d failed" % (self.count("PASS"), self.count("FAIL"))
-        return line + (", %d skipped" % skipped if skipped else "")
+        return ("%d skipped, named above\n" % skipped if skipped else "") + line
 
     def exit_code(self):
         return 0 if self.count("PASS") and not self.count("FAIL") else 1

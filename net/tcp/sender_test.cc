@@ -282,6 +282,23 @@ TEST_F(SenderTest, FastRetransmitStopsTheMeasurement) {
   EXPECT_FALSE(sender_->rtt().has_sample());
 }
 
+// A segment that is timed may wait behind a hole that has to be filled first.
+TEST_F(SenderTest, ARetransmissionBeforeItStopsTheMeasurement) {
+  Start(10000, 8);
+  Queue(2000);
+  SendAll();
+  for (int i = 0; i < 3; ++i) Ack(1);
+  EXPECT_EQ(SendAll(), "1+100R");
+  for (int i = 0; i < 4; ++i) Ack(1);
+  ASSERT_NE(SendAll(), "-");  // new data: timed
+  Ack(301);
+  EXPECT_EQ(Next(), "301+100R");
+  sender_->OnSent(*sender_->Next(), now_);
+  now_ += Duration::Seconds(1);
+  Ack(static_cast<uint32_t>(sender_->max() - kIss));
+  EXPECT_FALSE(sender_->rtt().has_sample());
+}
+
 TEST_F(SenderTest, ProbesAClosedWindowWithOneOctet) {
   Start(0);
   EXPECT_FALSE(sender_->NeedsProbe());

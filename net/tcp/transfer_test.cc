@@ -6,7 +6,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "luna/net/tcp/testing/stack_pair.h"
@@ -163,6 +165,7 @@ class Transfer {
     for (int side = 0; side < 2; ++side) {
       EXPECT_EQ(pair.host(side).stack().connections(), 0u) << pair.Describe();
       EXPECT_EQ(pair.host(side).memory.outstanding(), 0u) << pair.Describe();
+      EXPECT_EQ(pair.host(side).device_memory.outstanding(), 0u) << pair.Describe();
     }
   }
 
@@ -216,9 +219,8 @@ Habits RandomHabits(std::mt19937_64& random) {
   return habits;
 }
 
-void RunSeed(uint64_t seed) {
-  SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
-  std::mt19937_64 random(seed);
+// Two hosts and their network, all of them by chance.
+PairOptions RandomPair(std::mt19937_64& random) {
   PairOptions options;
   options.seed = random();
   for (int i = 0; i < 2; ++i) {
@@ -227,6 +229,13 @@ void RunSeed(uint64_t seed) {
   }
   options.flush_limit = 1 + random() % 64;
   options.flush_in_line = random() % 2;
+  return options;
+}
+
+void RunSeed(uint64_t seed) {
+  SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  const PairOptions options = RandomPair(random);
   Habits a = RandomHabits(random);
   Habits b = RandomHabits(random);
   // One of them has to be the first to shut.
@@ -245,6 +254,84 @@ TEST(Transfer, EveryOctetArrivesWhateverTheNetworkDoes) {
     return;
   }
   for (uint64_t seed = 1; seed <= 200 && !HasFailure(); ++seed) RunSeed(seed);
+}
+
+void ForSeeds(uint64_t count, const std::function<void(uint64_t)>& run) {
+  const uint64_t only = testing::SeedFromEnvironment(0);
+  for (uint64_t seed = only ? only : 1; seed <= (only ? only : count) && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
+    run(seed);
+  }
+}
+
+// One side gives up in the middle: the other hears of it, or times out; and nothing is left.
+TEST(Transfer, AbortsLeaveNothingBehind) {
+  ForSeeds(60, [](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    PairOptions options = RandomPair(random);
+    for (StackConfig& config : options.configs) {
+      config.syn_retries = 60;
+      config.data_retries = config.closed_retries = 8;
+    }
+    Habits a = RandomHabits(random);
+    Habits b = RandomHabits(random);
+    a.send_bytes += 20000;
+    b.send_bytes += 20000;
+    a.half_close = true;
+    (random() % 2 ? a : b).abort_after = random() % 20000;
+    Transfer transfer(options, 2, a, b);
+    EXPECT_TRUE(transfer.pair.RunUntil([&] { return transfer.AllClosed(); }, Duration::Seconds(300)))
+        << transfer.pair.Describe();
+    transfer.ExpectNothingLeft();
+  });
+}
+
+// Again and again all memory of a host is gone for a while: streams stand still, and go on.
+TEST(Transfer, MemoryMayRunOutForAWhile) {
+  ForSeeds(20, [](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    PairOptions options = RandomPair(random);
+    options.memory_bytes = size_t{8} << 20;
+    Habits a = RandomHabits(random);
+    Habits b = RandomHabits(random);
+    a.half_close = true;
+    Transfer transfer(options, 2, a, b);
+    std::vector<zbuf::ZRef> hog[2];
+    std::function<void(int)> take = [&](int side) {
+      for (const size_t bytes : {16384, 2048, 1024, 512, 256, 128, 64}) {
+        while (std::byte* obj = transfer.pair.host(side).memory.slab().Alloc(bytes)) {
+          hog[side].push_back(zbuf::ZRef::Adopt(obj));
+        }
+      }
+      transfer.pair.At(transfer.pair.now() + Duration::Microseconds(static_cast<int64_t>(random() % 20000)),
+                       [&hog, side] { hog[side].clear(); });
+    };
+    for (int i = 0; i < 8; ++i) {
+      transfer.pair.At(transfer.pair.now() + Duration::Microseconds(static_cast<int64_t>(random() % 200000)),
+                       [&take, i] { take(i % 2); });
+    }
+    EXPECT_TRUE(transfer.pair.RunUntil([&] { return transfer.AllClosed(); }, Duration::Seconds(300)))
+        << transfer.pair.Describe();
+    transfer.ExpectAllReceived(b.send_bytes, a.send_bytes);
+    transfer.pair.RunFor(Duration::Milliseconds(300));  // whatever was still to be taken is let go
+    transfer.ExpectNothingLeft();
+  });
+}
+
+TEST(Transfer, TheSameSeedGivesTheSameRun) {
+  const auto hash = [](uint64_t seed) {
+    std::mt19937_64 random(seed);
+    const PairOptions options = RandomPair(random);
+    Habits a = RandomHabits(random);
+    const Habits b = RandomHabits(random);
+    a.half_close = true;
+    Transfer transfer(options, 2, a, b);
+    EXPECT_TRUE(transfer.pair.RunUntil([&] { return transfer.AllClosed(); }, Duration::Seconds(300)));
+    transfer.ExpectNothingLeft();
+    return transfer.pair.trace_hash();
+  };
+  for (uint64_t seed = 1000; seed < 1005; ++seed) EXPECT_EQ(hash(seed), hash(seed)) << seed;
+  EXPECT_NE(hash(1000), hash(1001));
 }
 
 }  // namespace

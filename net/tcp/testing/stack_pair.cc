@@ -31,6 +31,8 @@ StackPair::StackPair(const PairOptions& options)
     : options_(options), random_(options.seed), trace_(std::getenv("LUNA_TEST_TRACE") != nullptr) {
   for (int i = 0; i < 2; ++i) {
     hosts_[i] = std::make_unique<Host>(options.configs[i], options.memory_bytes);
+    // As a runtime does: see Stack's constructor.
+    EXPECT_TRUE(hosts_[i]->memory.slab().Reserve(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes, 256).ok());
     hosts_[i]->address = wire::Ipv4Address(10, 0, 0, static_cast<uint8_t>(1 + i));
   }
 }
@@ -103,7 +105,7 @@ void StackPair::Deliver(const Delivery& delivery) {
   datagram.destination = to.address;
   datagram.protocol = ip::kProtocolTcp;
   datagram.packet.rx.arrival = now_;
-  auto chain = zbuf::ZChain::CopyFrom(to.memory.slab(), delivery.bytes);
+  auto chain = zbuf::ZChain::CopyFrom(to.device_memory.slab(), delivery.bytes);
   if (!chain.has_value()) {
     ++lost_;
     return;
@@ -230,7 +232,8 @@ std::string StackPair::Describe() const {
   std::string text = absl::StrCat("seed=", options_.seed, " t=", (now_ - kStart).seconds(), "s emitted=", emitted_,
                                   " lost=", lost_, " in flight=", network_.size());
   for (const auto& host : hosts_) {
-    absl::StrAppend(&text, "\n  ", host->address.ToString(), " out=", host->memory.outstanding(),
+    absl::StrAppend(&text, "\n  ", host->address.ToString(),
+                    " out=", host->memory.outstanding() + host->device_memory.outstanding(),
                     " time-wait=", host->stack_->time_wait(), " drops: ", host->drops.ToString());
     host->stack_->ForEachConnection([&](Connection& c) { absl::StrAppend(&text, "\n    ", c.ToString()); });
   }

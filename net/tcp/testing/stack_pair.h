@@ -66,10 +66,13 @@ class StackPair {
 
   struct Host {
     Host(const StackConfig& config, size_t memory_bytes)
-        : memory(memory_bytes), stack_(std::make_unique<Stack>(config, memory.slab(), drops, kStart)) {}
+        : memory(memory_bytes),
+          device_memory(memory_bytes),
+          stack_(std::make_unique<Stack>(config, memory.slab(), drops, kStart)) {}
     Stack& stack() { return *stack_; }
 
-    zbuf::TestSlab memory;
+    zbuf::TestSlab memory;         // of the stack and its application
+    zbuf::TestSlab device_memory;  // what is received is in memory that the device has set aside
     stats::DropCounters drops;
     wire::Ipv4Address address;
     // The application. Called for every event, between the verbs.

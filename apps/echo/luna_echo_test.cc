@@ -65,6 +65,32 @@ TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {
   }
 }
 
+TEST(LunaEcho, AClientThatIsStoppedFinishesAndReports) {
+  Process server(Echo({"server", Memif("server", "ctrl-c"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+  ASSERT_TRUE(server.WaitForOutput("listening")) << server.Errors();
+  Process client(Echo({"client", Memif("client", "ctrl-c"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                       "--inflight=8", "--duration=30s", "--huge=off", "--memory_mb=32"}));
+  ASSERT_TRUE(client.WaitForOutput("10.0.0.2:61441 answers")) << client.Errors();
+  client.Signal(SIGINT);
+  EXPECT_EQ(client.Wait(), 0) << client.Errors();
+  EXPECT_TRUE(absl::StrContains(client.Output(), " 0 errors")) << client.Output();
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0) << server.Errors();
+}
+
+TEST(LunaEcho, ASignalRightAfterTheStartIsAnOrderlyEnd) {
+  for (int i = 0; i < 3; ++i) {
+    Process kernel(Echo({"server", "--device=kernel", "--address=127.0.0.1", "--port=0"}));
+    ASSERT_TRUE(kernel.WaitForOutput("listening")) << kernel.Errors();
+    kernel.Signal(SIGTERM);
+    EXPECT_EQ(kernel.Wait(), 0);
+    Process luna(Echo({"server", "--device=net_null0", "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+    ASSERT_TRUE(luna.WaitForOutput("listening")) << luna.Errors();
+    luna.Signal(SIGTERM);
+    EXPECT_EQ(luna.Wait(), 0) << luna.Errors();
+  }
+}
+
 TEST(LunaEcho, EchoesOverTheKernel) {
   for (const char* mode : {"--kernel_mode=block", "--kernel_mode=spin"}) {
     Process server(Echo({"server", "--device=kernel", "--address=127.0.0.1", "--port=0", mode}));

@@ -1,0 +1,50 @@
+#include "luna/apps/runtime/runtime.h"
+
+#include <memory>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+
+namespace luna::apps {
+namespace {
+
+class Nobody final : public r2c::Handler {
+ public:
+  void OnReadable(tcp::Connection&, zbuf::ZChain) override {}
+};
+
+// One test: DPDK starts once in a process. net_null is a device that sends nowhere and receives nothing.
+TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
+  RuntimeOptions options;
+  options.device = "net_null0";
+  options.addresses = {wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 2), 24)};
+  options.huge = HugePages::kOff;
+  options.memory_mb = 32;
+  options.drain_limit = Duration::Milliseconds(1);
+  absl::StatusOr<std::unique_ptr<Runtime>> created = Runtime::Create(options);
+  ASSERT_TRUE(created.ok()) << created.status();
+  Runtime& runtime = **created;
+  Nobody handler;
+  ASSERT_TRUE(runtime.Listen(61441, handler).ok());
+  const absl::Status twice = runtime.Listen(61441, handler);
+  EXPECT_EQ(twice.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(absl::StrContains(twice.message(), "--port=61441")) << twice;
+
+  EXPECT_TRUE(runtime.Connect({wire::Ipv4Address(10, 0, 0, 1), 80}, handler).ok());
+  EXPECT_EQ(runtime.Connect({wire::Ipv4Address(192, 0, 2, 1), 80}, handler).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_FALSE(runtime.Connect({wire::Ipv4Address(10, 0, 0, 2), 80}, handler).ok()) << "to ourselves";
+
+  const absl::StatusOr<std::unique_ptr<Runtime>> second = Runtime::Create(options);
+  EXPECT_FALSE(second.ok()) << "DPDK started twice";
+
+  std::byte* const kept = runtime.slab().Alloc(100);
+  ASSERT_NE(kept, nullptr);
+  int rounds = 0;
+  runtime.RunAndDrain([&rounds] { return ++rounds > 100; });
+  EXPECT_EQ(runtime.Finish(), 1) << "an obj is not home, and the exit code has to say so";
+  zbuf::Free(kept);
+}
+
+}  // namespace
+}  // namespace luna::apps

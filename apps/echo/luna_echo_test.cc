@@ -31,13 +31,14 @@ std::string Memif(const std::string& role, const std::string& test) {
 }
 
 TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
-  Process server(Echo({"server", Memif("server", "echo"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+  Process server(Echo(
+      {"server", Memif("server", "echo"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32", "--drain=20s"}));
   ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
   // Twice: a client may come after another has gone.
   for (int i = 0; i < 2; ++i) {
     Process client(Echo({"client", Memif("client", "echo"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
                          "--size=5000", "--inflight=8", "--connections=3", "--bytes=2000000", "--verify", "--json",
-                         "--huge=off", "--memory_mb=32"}));
+                         "--huge=off", "--memory_mb=32", "--drain=20s"}));
     EXPECT_EQ(client.Wait(), 0) << client.Errors();
     const std::string report = client.Output();
     EXPECT_TRUE(absl::StrContains(report, "\"errors\": 0, \"bytes_verified\": 6000000")) << report;
@@ -52,10 +53,11 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
 
 TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {
   for (int i = 0; i < 2; ++i) {
-    Process server(Echo({"server", Memif("server", "stop"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+    Process server(Echo(
+        {"server", Memif("server", "stop"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32", "--drain=20s"}));
     ASSERT_TRUE(server.WaitForOutput("listening")) << server.Errors();
     Process client(Echo({"client", Memif("client", "stop"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
-                         "--duration=30s", "--huge=off", "--memory_mb=32"}));
+                         "--duration=30s", "--huge=off", "--memory_mb=32", "--drain=20s"}));
     ASSERT_TRUE(client.WaitForOutput("10.0.0.2:61441 answers")) << client.Errors();
     // The server ends under load: its FIN ends the client, which says that answers are missing.
     server.Signal(SIGINT);
@@ -66,10 +68,11 @@ TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {
 }
 
 TEST(LunaEcho, AClientThatIsStoppedFinishesAndReports) {
-  Process server(Echo({"server", Memif("server", "ctrl-c"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+  Process server(Echo(
+      {"server", Memif("server", "ctrl-c"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32", "--drain=20s"}));
   ASSERT_TRUE(server.WaitForOutput("listening")) << server.Errors();
   Process client(Echo({"client", Memif("client", "ctrl-c"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
-                       "--inflight=8", "--duration=30s", "--huge=off", "--memory_mb=32"}));
+                       "--inflight=8", "--duration=30s", "--huge=off", "--memory_mb=32", "--drain=20s"}));
   ASSERT_TRUE(client.WaitForOutput("10.0.0.2:61441 answers")) << client.Errors();
   client.Signal(SIGINT);
   EXPECT_EQ(client.Wait(), 0) << client.Errors();
@@ -84,7 +87,8 @@ TEST(LunaEcho, ASignalRightAfterTheStartIsAnOrderlyEnd) {
     ASSERT_TRUE(kernel.WaitForOutput("listening")) << kernel.Errors();
     kernel.Signal(SIGTERM);
     EXPECT_EQ(kernel.Wait(), 0);
-    Process luna(Echo({"server", "--device=net_null0", "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32"}));
+    Process luna(
+        Echo({"server", "--device=net_null0", "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32", "--drain=20s"}));
     ASSERT_TRUE(luna.WaitForOutput("listening")) << luna.Errors();
     luna.Signal(SIGTERM);
     EXPECT_EQ(luna.Wait(), 0) << luna.Errors();

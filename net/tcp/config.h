@@ -25,6 +25,13 @@ inline constexpr uint32_t kDupAckThreshold = 3;                                /
 inline constexpr Duration kTimestampLife = Duration::Seconds(24 * 24 * 3600);  // RFC 7323 §5.5: then TS.Recent is stale
 inline constexpr uint32_t kMaxTcpHeaderBytes = 60;  // RFC 9293 §3.1: data offset of 15 words
 
+// Explicit congestion notification (RFC 3168).
+enum class EcnMode : uint8_t {
+  kOff,        // neither offered nor accepted
+  kOnRequest,  // accepted when the peer's SYN offers it
+  kAlways,     // offered in our SYN, too
+};
+
 struct StackConfig {
   // --- Retransmission (RFC 6298) ---
   Duration rto_initial = Duration::Milliseconds(100);         // before the first RTT sample; RFC 6298 §2.1 says 1 s
@@ -57,7 +64,9 @@ struct StackConfig {
   // --- Options ---
   bool timestamps = true;    // RFC 7323
   bool window_scale = true;  // RFC 7323
-  bool nagle = false;        // RFC 9293 §3.7.4; storage messages want it off
+  bool sack = true;          // RFC 2018, and D-SACK (RFC 2883)
+  EcnMode ecn = EcnMode::kOnRequest;
+  bool nagle = false;  // RFC 9293 §3.7.4; storage messages want it off
   // --- Ports (RFC 6056) and limits ---
   uint16_t ephemeral_first = 61440;  // LUNA §7.1: the range whose top four bits are set
   uint16_t ephemeral_last = 65535;

@@ -47,6 +47,7 @@ void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss
   sender_.StartSyn(iss);
   receiver_.set_shift(WindowShift(core_.config));
   LearnSynOptions(syn, now);
+  ecn_.OnSyn(syn.flags, core_.config.ecn);
   Enter(State::kSynReceived);
   syn_pending_ = true;
   SetRetransmitTimer(now);
@@ -111,6 +112,7 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
   const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
   sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
   sender_.SetWindow(window, segment.seq, segment.ack);
+  if (ecn_.negotiated()) core_.counters.ecn_connections.Increment();
   syn_pending_ = false;
   if (sender_.fin_queued()) Enter(State::kFinWait1);  // closed during the handshake
 }

@@ -23,6 +23,7 @@
 #include "luna/net/ip/datagram.h"
 #include "luna/net/tcp/config.h"
 #include "luna/net/tcp/core.h"
+#include "luna/net/tcp/ecn.h"
 #include "luna/net/tcp/event.h"
 #include "luna/net/tcp/receiver.h"
 #include "luna/net/tcp/segment.h"
@@ -79,6 +80,8 @@ class Connection final : private timer::Timer {
   const Sender& sender() const { return sender_; }
   const Receiver& receiver() const { return receiver_; }
   bool timestamps() const { return timestamps_; }
+  bool sack() const { return sack_; }
+  const Ecn& ecn() const { return ecn_; }
   // "10.0.0.2:61441 10.0.0.1:50000 ESTABLISHED …", for logs and tests.
   std::string ToString() const;
 
@@ -134,6 +137,7 @@ class Connection final : private timer::Timer {
   uint32_t ReachFin();
   void LearnSynOptions(const Segment& segment, Time now);
   void NoteTimestamp(const Segment& segment, Time now);
+  void NoteCongestionMark(const Segment& segment);
   void NoteReceived(uint32_t bytes, Time now);
   void ChallengeAck(Time now);
   void AckNow();
@@ -165,7 +169,9 @@ class Connection final : private timer::Timer {
   // What a segment in order needs, first.
   Core& core_;
   State state_ = State::kClosed;
-  bool timestamps_ = false;          // negotiated
+  bool timestamps_ = false;  // negotiated
+  bool sack_ = false;        // negotiated: both SYNs had SACK-permitted (RFC 2018 §2)
+  Ecn ecn_;
   bool ack_now_ = false;             // an ACK is owed and does not wait
   uint8_t duplicate_acks_owed_ = 0;  // one for each segment that came ahead of a hole (RFC 5681 §4.2)
   bool in_output_ = false;           // in core_.output

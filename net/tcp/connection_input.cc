@@ -27,7 +27,7 @@ bool Connection::IsPredicted(const Segment& s) const {
   constexpr uint16_t kIgnored = TcpFlags::kPsh;
   return (s.flags & ~kIgnored) == kPlain && state_ == State::kEstablished && s.seq == receiver_.nxt() &&
          s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
-         s.ack >= sender_.una() && s.ack <= sender_.nxt() && !sender_.in_recovery() &&
+         s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() && !sender_.in_recovery() &&
          (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
          receiver_.readable_slices() < core_.config.receive_slices_limit &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
@@ -69,6 +69,7 @@ uint32_t Connection::InSynSent(Segment& s, Time now) {
   }
   if (!s.Has(TcpFlags::kSyn)) return 0;  // fourth and fifth
   LearnSynOptions(s, now);
+  has_ack ? ecn_.OnSynAck(s.flags) : ecn_.OnSyn(s.flags, core_.config.ecn);
   if (!has_ack) {  // simultaneous open (figure 7)
     Enter(State::kSynReceived);
     syn_pending_ = true;
@@ -89,6 +90,7 @@ void Connection::LearnSynOptions(const Segment& s, Time now) {
   window_scale_ = s.options.has_window_scale && core_.config.window_scale;
   peer_shift_ = window_scale_ ? std::min(s.options.window_scale, kMaxWindowShift) : 0;
   timestamps_ = s.options.has_timestamp && core_.config.timestamps;
+  sack_ = s.options.sack_permitted && core_.config.sack;
   ts_recent_ = s.options.tsval;
   ts_recent_at_ = now;
   receiver_.Start(s.seq, core_.config.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
@@ -132,11 +134,13 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   // The peer's half of a simultaneous open: its SYN again, now with an ACK.
   if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && s.seq == receiver_.irs()) {
     if (s.Has(TcpFlags::kAck)) {
+      ecn_.OnSynAck(s.flags);
       s.TrimBefore(receiver_.nxt());
       s.window = static_cast<uint16_t>(s.window >> peer_shift_);  // that of a SYN is not scaled (RFC 7323 §2.2)
       return true;
     }
-    syn_pending_ = true;  // our SYN-ACK was lost
+    ecn_.OnSyn(s.flags, core_.config.ecn);  // it may have given up the offer (RFC 3168 §6.1.1.1)
+    syn_pending_ = true;                    // our SYN-ACK was lost
     NoteOutput();
     return false;
   }
@@ -281,6 +285,7 @@ uint32_t Connection::OnText(Segment& s, Time now) {
     AckNow();
     return 0;
   }
+  NoteCongestionMark(s);
   const bool in_order = s.seq == receiver_.nxt();
   // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
   // hole does not count against the segment that fills it.
@@ -346,6 +351,13 @@ void Connection::NoteTimestamp(const Segment& s, Time now) {
     ts_recent_ = s.options.tsval;
     ts_recent_at_ = now;
   }
+}
+
+// RFC 3168 §6.1.3. Marks on anything but acceptable data prove nothing (§6.1.5): only OnText() comes here.
+void Connection::NoteCongestionMark(const Segment& s) {
+  const bool marked = s.ecn == ip::Ecn::kCe;
+  if (marked) core_.counters.ecn_marks_in.Increment();
+  if (ecn_.OnData(marked, s.flags)) AckNow();
 }
 
 void Connection::NoteReceived(uint32_t bytes, Time now) {

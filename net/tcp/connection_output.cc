@@ -36,17 +36,19 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   options.has_mss = true;
   options.mss = mss_;
   const bool answer = state_ == State::kSynReceived;
-  // An answer offers only what the peer's SYN offered (RFC 7323 §2.2, §3.2).
+  // An answer offers only what the peer's SYN offered (RFC 7323 §2.2, §3.2; RFC 2018 §2).
   options.has_window_scale = answer ? window_scale_ : core_.config.window_scale;
   options.window_scale = receiver_.shift();
   options.has_timestamp = answer ? timestamps_ : core_.config.timestamps;
   options.tsval = TimestampNow(now);
   options.tsecr = answer ? ts_recent_ : 0;
+  options.sack_permitted = answer ? sack_ : core_.config.sack;
+  const uint16_t ecn_flags = answer ? ecn_.synack_flags() : ecn_.OfferInSyn(core_.config.ecn, syns_sent_ > 0);
   const SegmentHeader header{
       .tuple = tuple_,
       .seq = sender_.iss(),
       .ack = answer ? receiver_.nxt() : SeqNum(),
-      .flags = static_cast<uint16_t>(answer ? TcpFlags::kSyn | TcpFlags::kAck : TcpFlags::kSyn),
+      .flags = static_cast<uint16_t>(TcpFlags::kSyn | (answer ? TcpFlags::kAck : 0) | ecn_flags),
       .window = static_cast<uint16_t>(std::min<uint32_t>(core_.config.receive_buffer_bytes, 0xffff)),
       .options = &options,
   };
@@ -90,7 +92,10 @@ bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
 bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
   FillOptions(now, &options);
-  uint16_t flags = TcpFlags::kAck;
+  uint16_t flags = TcpFlags::kAck | ecn_.echo_flags();
+  // RFC 3168 §6.1.4, §6.1.5: only new data is ECT, and only there does CWR count.
+  const bool ect = ecn_.sends_ect() && plan.bytes > 0 && !plan.retransmit && !probe_pending_;
+  if (ect && ecn_.cwr_owed()) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
   if (plan.push) flags |= TcpFlags::kPsh;
   const SegmentHeader header{.tuple = tuple_,
@@ -102,6 +107,10 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   ip::OutDatagram datagram;
   const auto offset = static_cast<uint32_t>(plan.seq - sender_.una());
   if (!core_.Build(header, sender_.queue().Range(offset, plan.bytes), &datagram)) return false;
+  if (ect) {
+    datagram.ecn = ip::Ecn::kEct0;
+    ecn_.CwrSent();
+  }
   out->push_back(std::move(datagram));
   core_.counters.bytes_out.Add(plan.bytes);
   if (plan.retransmit) core_.counters.segments_retransmitted.Increment();
@@ -115,7 +124,7 @@ bool Connection::OutputAck(Time now, ip::OutBatch* out) {
   const SegmentHeader header{.tuple = tuple_,
                              .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
                              .ack = receiver_.nxt(),
-                             .flags = TcpFlags::kAck,
+                             .flags = static_cast<uint16_t>(TcpFlags::kAck | ecn_.echo_flags()),
                              .window = receiver_.Advertise(mss_),
                              .options = timestamps_ ? &options : nullptr};
   ip::OutDatagram datagram;

@@ -33,8 +33,10 @@ struct StackCounters {
   stats::Counter connections_closed;
   stats::Counter resets_sent;
   stats::Counter resets_received;
-  stats::Counter timeouts;        // retransmission time-outs
-  stats::Counter send_no_memory;  // segments that waited because the slab was exhausted
+  stats::Counter ecn_connections;  // that negotiated ECN
+  stats::Counter ecn_marks_in;     // data segments that arrived with CE
+  stats::Counter timeouts;         // retransmission time-outs
+  stats::Counter send_no_memory;   // segments that waited because the slab was exhausted
 };
 
 // At most `per_second` permissions in each second of the stack's time.

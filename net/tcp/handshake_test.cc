@@ -312,6 +312,37 @@ TEST(Handshake, NoConnectionToBroadcastAndMulticast) {
 
 // --- Options ---
 
+// RFC 2018 §2: SACK-permitted comes from both sides or from none, also in a SYN that is sent again.
+TEST(Handshake, SackPermitted) {
+  for (int bits = 0; bits < 8; ++bits) {
+    const bool we = (bits & 1) != 0;
+    const bool peer = (bits & 2) != 0;
+    const bool passive = (bits & 4) != 0;
+    SCOPED_TRACE(bits);
+    StackConfig config = WithOptions();
+    config.sack = we;
+    StackTester t(config);
+    t.peer().syn_options = SynOptions(1460, 3, 500);
+    t.peer().syn_options.sack_permitted = peer;
+    if (passive) {
+      t.Listen();
+      for (int i = 0; i < 2; ++i) {
+        t.In({.flags = kSyn, .seq = 0});
+        EXPECT_EQ(t.Out(), "SA 0+0 a1");
+        EXPECT_EQ(t.last().options.sack_permitted, we && peer);
+      }
+      t.In({});
+    } else {
+      t.Connect();
+      t.Run(Ms(150));
+      EXPECT_EQ(t.Out(), "S 0+0; S 0+0");
+      EXPECT_EQ(t.last().options.sack_permitted, we);
+      t.In({.flags = kSyn | kAck});
+    }
+    EXPECT_EQ(t.connection()->sack(), we && peer);
+  }
+}
+
 struct OptionCase {
   bool we_scale, peer_scales, we_stamp, peer_stamps;
 };

@@ -19,8 +19,8 @@ constexpr int kMostSteps = 100000;
 
 std::string FlagLetters(uint16_t flags) {
   std::string letters;
-  const std::pair<uint16_t, char> kLetters[] = {{kSyn, 'S'}, {kFin, 'F'}, {kRst, 'R'},
-                                                {kPsh, 'P'}, {kAck, 'A'}, {kUrg, 'U'}};
+  const std::pair<uint16_t, char> kLetters[] = {{kSyn, 'S'}, {kFin, 'F'}, {kRst, 'R'}, {kPsh, 'P'},
+                                                {kAck, 'A'}, {kUrg, 'U'}, {kEce, 'E'}, {kCwr, 'W'}};
   for (const auto& [flag, letter] : kLetters) {
     if (flags & flag) letters += letter;
   }
@@ -140,6 +140,7 @@ void StackTester::In(const Incoming& in) {
   datagram.source = peer.endpoint.address;
   datagram.destination = peer.local.address;
   datagram.protocol = ip::kProtocolTcp;
+  datagram.ecn = in.ecn;
   datagram.packet.rx.arrival = now_ - in.arrived_before_now.value_or(Duration::Zero());
   datagram.packet.data = in.slice_bytes == 0 ? Chain(segment) : memory_.ChainOfSlices(segment, in.slice_bytes);
   if (in.flags & kSyn) peer.next = std::max<int64_t>(peer.next, in.seq.value_or(peer.next) + 1);
@@ -215,6 +216,7 @@ void StackTester::Absorb(ip::OutDatagram datagram) {
   out.payload = bytes.substr(out.header.header_length);
   out.tuple = {{datagram.source, out.header.source_port}, {datagram.destination, out.header.destination_port}};
   out.at = now_;
+  out.ecn = datagram.ecn;
   Peer* peer = FindPeer(out.tuple);
   if (peer != nullptr) {
     if (out.header.Has(kSyn)) {

@@ -54,6 +54,8 @@ inline constexpr uint16_t kRst = wire::TcpFlags::kRst;
 inline constexpr uint16_t kPsh = wire::TcpFlags::kPsh;
 inline constexpr uint16_t kAck = wire::TcpFlags::kAck;
 inline constexpr uint16_t kUrg = wire::TcpFlags::kUrg;
+inline constexpr uint16_t kEce = wire::TcpFlags::kEce;
+inline constexpr uint16_t kCwr = wire::TcpFlags::kCwr;
 
 // A segment that the peer sends. What is not set is what comes next.
 struct Incoming {
@@ -66,6 +68,7 @@ struct Incoming {
   absl::optional<Duration> arrived_before_now = {};  // when the device took it: RxMeta::arrival
   size_t slice_bytes = 0;                            // > 0: the datagram comes in slices of that size
   bool bad_checksum = false;
+  ip::Ecn ecn = ip::Ecn::kNotEct;  // of the IP header
 };
 
 // A segment that the stack emitted.
@@ -77,7 +80,8 @@ struct Emitted {
   int64_t seq = 0;        // relative
   int64_t ack = 0;
   Time at;
-  // "SA 0+0 a1": flags of S F R P A U, seq + payload octets, ack when there is one.
+  ip::Ecn ecn = ip::Ecn::kNotEct;
+  // "SA 0+0 a1": flags of S F R P A U E W, seq + payload octets, ack when there is one.
   std::string ToString() const;
 };
 

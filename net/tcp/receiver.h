@@ -101,6 +101,8 @@ class Receiver {
            (window() < mss && WorthAdvertising(target, mss));
   }
 
+  // In order, not yet taken by the application.
+  const zbuf::ZChain& readable() const { return readable_; }
   uint32_t readable_bytes() const { return static_cast<uint32_t>(readable_.bytes()); }
   size_t readable_slices() const { return readable_.slice_count(); }
   const Reassembly& out_of_order() const { return out_of_order_; }

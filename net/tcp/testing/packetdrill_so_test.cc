@@ -303,6 +303,18 @@ TEST(PacketdrillSo, NothingComesEndsInTwentySeconds) {
   script.Free();
 }
 
+// As packetdrill leaves a script that did not close its sockets: they are closed in the kernel, and reset by the peer.
+TEST(PacketdrillSo, SocketsMayBeLeftOpen) {
+  Script script("profile=linux-test");
+  const int listener = script.Listener();
+  const uint32_t isn = script.Handshake(40000);
+  const int fd = script.i().accept(script.self(), listener, nullptr, nullptr);
+  EXPECT_EQ(::close(fd), 0);
+  EXPECT_EQ(::close(listener), 0);
+  script.In(40000, TcpFlags::kRst, kIsn + 1, isn + 1);
+  EXPECT_THAT(script.Free(), HasSubstr("0 connections left open, 0 objs leaked, 0 complaints"));
+}
+
 TEST(PacketdrillSo, TellsOfPacketsThatNobodyTook) {
   Script script("profile=linux-test");
   script.Listener();
@@ -324,6 +336,34 @@ TEST(PacketdrillSo, SysctlsComeFromAFile) {
   EXPECT_EQ(syn.header.flags & TcpFlags::kSyn, TcpFlags::kSyn);
   EXPECT_THAT(script.Free(), HasSubstr("no_such_knob"));
   ::unlink(path.c_str());
+}
+
+// What a packet script would have the shell do.
+std::string SysctlsAfter(const std::string& commands) {
+  const std::string path = absl::StrCat(::testing::TempDir(), "/standins");
+  ::unlink(path.c_str());
+  const std::string line = absl::StrCat("export LUNA_PACKETDRILL_SYSCTL_FILE=", path,
+                                        " PATH=net/tcp/testing/packetdrill/bin:$PATH; ", commands);
+  EXPECT_EQ(std::system(line.c_str()), 0) << line;  // NOLINT(concurrency-mt-unsafe)
+  std::ifstream file(path);
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  ::unlink(path.c_str());
+  return text;
+}
+
+TEST(PacketdrillStandIns, TurnCommandsIntoSettings) {
+  const std::pair<const char*, const char*> kCases[] = {
+      {"sysctl -q net.ipv4.tcp_ecn=1", "net.ipv4.tcp_ecn=1\n"},
+      {"sysctl -w 'net.ipv4.tcp_rmem=4096 87380 1'", "net.ipv4.tcp_rmem=4096 87380 1\n"},
+      {"sysctl a.b=1 a.b=2; test `sysctl -n a.b` = 2", "a.b=1\na.b=2\n"},
+      {"tc qdisc delete dev tun0 root; tc qdisc add dev tun0 root pfifo limit 0",
+       "luna.refuse_packets=0\nluna.refuse_packets=1\n"},
+      {"ip link show; ss -t; nstat; ethtool -K tun0 gro off", ""},
+      {"net/tcp/testing/packetdrill/common/defaults.sh", ""},
+      {"net/tcp/testing/packetdrill/common/set_sysctls.py /proc/sys/net/ipv4/tcp_sack=0 && /tmp/sysctl_restore_$$.sh",
+       "net.ipv4.tcp_sack=0\n"},
+  };
+  for (const auto& [commands, settings] : kCases) EXPECT_EQ(SysctlsAfter(commands), settings) << commands;
 }
 
 // Runs with the library preloaded: see below.

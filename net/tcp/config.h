@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "luna/net/tcp/connection_options.h"
 #include "luna/sched/clock/time.h"
 
 namespace luna::tcp {
@@ -32,15 +33,13 @@ enum class EcnMode : uint8_t {
   kAlways,     // offered in our SYN, too
 };
 
-struct StackConfig {
+// What it inherits are the defaults of each connection: connection_options.h.
+struct StackConfig : ConnectionOptions {
   // --- Retransmission (RFC 6298) ---
   Duration rto_initial = Duration::Milliseconds(100);         // before the first RTT sample; RFC 6298 §2.1 says 1 s
   Duration rto_min = Duration::Milliseconds(4);               // LUNA §9; RFC 6298 §2.4 says 1 s
   Duration rto_max = Duration::Seconds(1);                    // RFC 6298 §2.5 allows a cap of at least 60 s
   Duration rto_after_syn_loss = Duration::Milliseconds(100);  // RFC 6298 §5.7 says 3 s
-  uint32_t syn_retries = 7;                                   // R2 for SYN, in retransmissions (RFC 9293 §3.8.3)
-  uint32_t data_retries = 12;                                 // R2 for data
-  uint32_t closed_retries = 8;                                // R2 once the application has closed
   // --- Acknowledgement ---
   Duration delayed_ack = Duration::Microseconds(500);  // RFC 9293 §3.8.6.3 MUST-40: below 500 ms; 0 = at once
   uint32_t ack_every_segments = 2;                     // RFC 5681 §4.2: at least every second full-sized segment
@@ -48,30 +47,28 @@ struct StackConfig {
   uint32_t resets_per_second = 1000;                   // replies to segments without a connection
   // --- Life cycle ---
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
-  Duration fin_wait_2 = Duration::Seconds(5);         // for connections that the application has closed
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
   // --- Congestion (RFC 5681, 6928, 6582) ---
   uint32_t initial_window_segments = 10;
   // --- Buffers ---
-  uint32_t send_buffer_bytes = 1u << 20;     // queued and unacknowledged; Send() gives back-pressure at this mark
-  uint32_t receive_buffer_bytes = 1u << 20;  // in order, unread, plus out of order: what the window advertises
   // Slices that a connection may hold unread, and that it may queue. Each pins an obj, however few octets it has:
   // without these limits a peer could have the whole slab with segments of one octet.
   uint32_t receive_slices_limit = 2048;
   uint32_t send_slices_limit = 2048;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
+  // --- Sending ---
+  Duration cork_limit = Duration::Milliseconds(200);  // what a cork or Send() with `more` holds back leaves after this
+  uint32_t r1_retries = 3;  // R1: so many retransmissions without an answer are reported (RFC 9293 MUST-20, SHLD-10)
   // --- Options ---
   bool timestamps = true;    // RFC 7323
   bool window_scale = true;  // RFC 7323
   bool sack = true;          // RFC 2018, and D-SACK (RFC 2883)
   EcnMode ecn = EcnMode::kOnRequest;
-  bool nagle = false;  // RFC 9293 §3.7.4; storage messages want it off
   // --- Ports (RFC 6056) and limits ---
   uint16_t ephemeral_first = 61440;  // LUNA §7.1: the range whose top four bits are set
   uint16_t ephemeral_last = 65535;
   uint32_t max_connections = 1u << 20;
-  uint8_t ttl = 64;
   // Key of the ISN, port and hash functions (RFC 6528 §3). Random in production; fixed in tests.
   std::array<uint64_t, 2> secret = {0, 0};
 

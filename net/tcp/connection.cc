@@ -12,24 +12,18 @@ namespace {
 
 using wire::TcpFlags;
 
-// Smallest shift with which the whole receive buffer can be advertised (RFC 7323 §2.3).
-uint8_t WindowShift(const StackConfig& config) {
-  uint8_t shift = 0;
-  while (config.window_scale && shift < kMaxWindowShift && (config.receive_buffer_bytes >> shift) > 0xffff) ++shift;
-  return shift;
-}
-
 }  // namespace
 
-Connection::Connection(Core& core)
-    : core_(core), sender_(core.config), mss_(static_cast<uint16_t>(core.config.mtu - kIpv4TcpHeaderBytes)) {}
+Connection::Connection(Core& core, const ConnectionOptions& options)
+    : core_(core), sender_(core.config), options_(options) {
+  ApplyOptions();
+}
 
 void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now) {
   tuple_ = tuple;
   timestamp_offset_ = timestamp_offset;
   announced_ = true;
   sender_.StartSyn(iss);
-  receiver_.set_shift(WindowShift(core_.config));
   Enter(State::kSynSent);
   syn_pending_ = true;
   SetRetransmitTimer(now);
@@ -45,7 +39,6 @@ void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss
   listener->HandshakeStarted();
   half_open_ = true;
   sender_.StartSyn(iss);
-  receiver_.set_shift(WindowShift(core_.config));
   LearnSynOptions(syn, now);
   ecn_.OnSyn(syn.flags, core_.config.ecn);
   Enter(State::kSynReceived);
@@ -131,7 +124,7 @@ void Connection::WantWritable() {
   }
 }
 
-SendResult Connection::Send(zbuf::ZChain&& data) {
+SendResult Connection::Send(zbuf::ZChain&& data, SendFlags flags) {
   if (!CanQueue()) return SendResult::kClosed;
   if (SendQueueFull()) {
     want_writable_ = true;
@@ -139,11 +132,13 @@ SendResult Connection::Send(zbuf::ZChain&& data) {
   }
   if (data.empty()) return SendResult::kOk;
   sender_.Queue(std::move(data));
+  sender_.set_more(flags.more);
+  if (flags.urgent) sender_.MarkUrgent();
   NoteOutput();
   return SendResult::kOk;
 }
 
-size_t Connection::Send(absl::Span<const std::byte> bytes) {
+size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
   constexpr size_t kPieceBytes = 16 * 1024;  // an obj at a time: what memory there is is taken
   size_t taken = 0;
   while (taken < bytes.size()) {
@@ -157,7 +152,7 @@ size_t Connection::Send(absl::Span<const std::byte> bytes) {
       NoteStarved();
       break;
     }
-    if (Send(std::move(*copy)) != SendResult::kOk) break;
+    if (Send(std::move(*copy), flags) != SendResult::kOk) break;
     taken += piece;
   }
   return taken;
@@ -189,6 +184,8 @@ void Connection::ShutdownWrite() {
   if (CanQueue()) SendFin();
 }
 
+void Connection::ShutdownRead() { read_shut_ = true; }
+
 void Connection::Close() {
   if (app_closed_ || state_ == State::kClosed) return;
   const bool may_send_fin = CanQueue();
@@ -198,7 +195,8 @@ void Connection::Close() {
     Post(EventBits::kClosed);
     return;
   }
-  if (receiver_.readable_bytes() > 0 && state_ != State::kTimeWait) {
+  const bool no_time = options_.linger && options_.linger_time == Duration::Zero();
+  if ((receiver_.readable_bytes() > 0 || no_time) && state_ != State::kTimeWait) {
     Abort();
     return;
   }
@@ -221,6 +219,12 @@ void Connection::Abort() {
   app_closed_ = true;
   EnterClosed(CloseReason::kAborted);
   if (announced_) Post(EventBits::kClosed);
+}
+
+uint32_t Connection::urgent_bytes() const {
+  if (!has_urgent_) return 0;
+  const SeqNum next_read = receiver_.nxt() - receiver_.readable_bytes() - (fin_received_ ? 1u : 0u);
+  return urgent_ > next_read ? static_cast<uint32_t>(urgent_ - next_read) : 0;
 }
 
 std::string Connection::ToString() const {

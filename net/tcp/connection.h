@@ -17,14 +17,19 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/ip/datagram.h"
 #include "luna/net/tcp/config.h"
+#include "luna/net/tcp/connection_info.h"
+#include "luna/net/tcp/connection_options.h"
 #include "luna/net/tcp/core.h"
 #include "luna/net/tcp/ecn.h"
 #include "luna/net/tcp/event.h"
+#include "luna/net/tcp/network_error.h"
 #include "luna/net/tcp/receiver.h"
 #include "luna/net/tcp/segment.h"
 #include "luna/net/tcp/sender.h"
@@ -43,15 +48,25 @@ enum class [[nodiscard]] SendResult : uint8_t{
     kClosed,        // this side has closed, or the connection is gone: nothing was taken
 };
 
+// How Send() queues.
+struct SendFlags {
+  // More follows at once: nothing less than a full segment leaves before the next Send() without it, or cork_limit
+  // (MSG_MORE).
+  bool more = false;
+  // All that is queued with this call, and before it, is urgent: segments carry an urgent pointer to the octet that
+  // follows it (RFC 9293 §3.8.5 MUST-30, MUST-31, MUST-62). The octets stay in line.
+  bool urgent = false;
+};
+
 class Connection final : private timer::Timer {
  public:
   // --- Data ---
   // Queues all of `data` by reference (zero copy) and leaves it empty, or takes nothing. A queue below its limit takes
   // a chain of any length, so the bound is send_buffer_bytes plus one chain. O(slices).
-  SendResult Send(zbuf::ZChain&& data);
+  SendResult Send(zbuf::ZChain&& data, SendFlags flags = {});
   // Copies `bytes` into Zbuf once and queues them. Returns how many were taken: fewer than asked when the queue is full
   // or memory is out (then a kWritable event will come), 0 when closed.
-  size_t Send(absl::Span<const std::byte> bytes);
+  size_t Send(absl::Span<const std::byte> bytes, SendFlags flags = {});
   // Octets until back-pressure.
   uint32_t send_space() const;
   // Asks for a kWritable event as if Send() had given back-pressure.
@@ -62,6 +77,9 @@ class Connection final : private timer::Timer {
   uint32_t readable_bytes() const { return receiver_.readable_bytes(); }
   // The peer has sent its FIN, and it has been reached in order.
   bool peer_closed() const { return fin_received_; }
+  // How many of the octets to be read next are urgent, those included that have not come yet (RFC 9293 MUST-33).
+  // Urgent octets are delivered in line, always; kUrgent says that this has become more than 0, or grown. O(1).
+  uint32_t urgent_bytes() const;
 
   // --- Closing ---
   // No more will be sent or read. Queued octets are still delivered, then a FIN. Unread octets make it a reset (RFC
@@ -69,10 +87,26 @@ class Connection final : private timer::Timer {
   void Close();
   // No more will be sent (half-close); reading goes on.
   void ShutdownWrite();
+  // No more will be read. What comes all the same is acknowledged and dropped, so that the peer can finish; what is
+  // unread stays readable.
+  void ShutdownRead();
   // RST, now. Everything queued is dropped.
   void Abort();
 
+  // --- Options ---
+  const ConnectionOptions& options() const { return options_; }
+  // Takes effect at once: a cork that is taken off lets go of what it held, a smaller receive buffer closes the window
+  // as data comes (its edge never moves left), TTL and DSCP are those of the next segment. The size of the receive
+  // buffer at the time of the SYN decides the window scale, and mss_clamp what our SYN announces: set those by
+  // ListenOptions or Connect(). InvalidArgument, and nothing changed, for values that no connection can have.
+  absl::Status SetOptions(const ConnectionOptions& options, Time now);
+
   // --- Facts ---
+  // The last that the network said (RFC 9293 MUST-47), kNone when nothing; the reason of kUnreachable.
+  NetworkError soft_error() const { return soft_error_; }
+  // The same, and forgets it.
+  NetworkError TakeSoftError() { return std::exchange(soft_error_, NetworkError::kNone); }
+  ConnectionInfo Info(Time now) const;
   State state() const { return state_; }
   CloseReason close_reason() const { return close_reason_; }
   const wire::FourTuple& tuple() const { return tuple_; }
@@ -97,7 +131,7 @@ class Connection final : private timer::Timer {
   friend class Stack;
   friend class ConnectionPool;
 
-  explicit Connection(Core& core);
+  Connection(Core& core, const ConnectionOptions& options);
   ~Connection() = default;
 
   // --- connection.cc ---
@@ -115,8 +149,9 @@ class Connection final : private timer::Timer {
   // `event_bits` are being handed to the application.
   void NoteTold(uint32_t event_bits) { told_closed_ |= (event_bits & EventBits::kClosed) != 0; }
   bool CanQueue() const;
+  void ApplyOptions();
   bool SendQueueFull() const;
-  uint32_t send_limit() const { return core_.config.send_buffer_bytes; }
+  uint32_t send_limit() const { return options_.send_buffer_bytes; }
 
   // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
   uint32_t OnSegment(Segment& segment, Time now);
@@ -136,6 +171,7 @@ class Connection final : private timer::Timer {
   uint32_t OnFin(const Segment& segment);
   uint32_t ReachFin();
   void LearnSynOptions(const Segment& segment, Time now);
+  uint32_t OnUrgent(const Segment& segment);
   void NoteTimestamp(const Segment& segment, Time now);
   void NoteCongestionMark(const Segment& segment);
   void NoteReceived(uint32_t bytes, Time now);
@@ -152,6 +188,7 @@ class Connection final : private timer::Timer {
   bool OutputProbe(Time now, ip::OutBatch* out);
   bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
   bool OutputAck(Time now, ip::OutBatch* out);
+  void PointToUrgent(SegmentHeader* header) const;
   void NoteAckSent();
   void FillOptions(Time now, wire::TcpOptions* options) const;
   uint32_t TimestampNow(Time now) const;
@@ -192,8 +229,10 @@ class Connection final : private timer::Timer {
   void* context_ = nullptr;
 
   // Rare.
+  ConnectionOptions options_;
   Listener* listener_ = nullptr;  // while half_open_
   SeqNum fin_seq_;
+  SeqNum urgent_;  // RCV.UP
   uint32_t timestamp_offset_ = 0;
   uint32_t posted_ = 0;             // EventBits waiting in core_.posted
   uint32_t persist_count_ = 0;      // window probes since the window closed, for the back-off
@@ -216,6 +255,9 @@ class Connection final : private timer::Timer {
   bool in_posted_ = false;
   bool in_starved_ = false;  // in core_.starved
   bool finished_ = false;    // in core_.finished
+  bool read_shut_ = false;   // ShutdownRead() was called
+  bool has_urgent_ = false;  // urgent_ is ahead of what was read
+  NetworkError soft_error_ = NetworkError::kNone;
   CloseReason close_reason_ = CloseReason::kNone;
 };
 

@@ -27,8 +27,8 @@ bool Connection::IsPredicted(const Segment& s) const {
   constexpr uint16_t kIgnored = TcpFlags::kPsh;
   return (s.flags & ~kIgnored) == kPlain && state_ == State::kEstablished && s.seq == receiver_.nxt() &&
          s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
-         s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() && !sender_.in_recovery() &&
-         (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
+         !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
+         !sender_.in_recovery() && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
          receiver_.readable_slices() < core_.config.receive_slices_limit &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
@@ -93,7 +93,7 @@ void Connection::LearnSynOptions(const Segment& s, Time now) {
   sack_ = s.options.sack_permitted && core_.config.sack;
   ts_recent_ = s.options.tsval;
   ts_recent_at_ = now;
-  receiver_.Start(s.seq, core_.config.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
+  receiver_.Start(s.seq, options_.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
   last_ack_sent_ = receiver_.nxt();
 }
 
@@ -110,9 +110,10 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
   }
   uint32_t events = 0;
   if (!CheckAck(s, now, &events)) return events;
-  NoteTimestamp(s, now);     // after the ACK has proved that the segment is no blind one
-  events |= OnText(s, now);  // seventh (sixth is the urgent pointer)
-  return events | OnFin(s);  // eighth
+  NoteTimestamp(s, now);                             // after the ACK has proved that the segment is no blind one
+  if (s.Has(TcpFlags::kUrg)) events |= OnUrgent(s);  // sixth
+  events |= OnText(s, now);                          // seventh
+  return events | OnFin(s);                          // eighth
 }
 
 // RFC 7323 §5.3 R1. A RST is exempt; so is a segment without the option (it may come from a middlebox).
@@ -173,7 +174,7 @@ bool Connection::CheckSequence(Segment& s, Time now) {
 // old numbers after a time-out would never hear each other. The RFC drops such a segment whole; BSD does as here.
 uint32_t Connection::OnOldAck(const Segment& s, Time now) {
   const bool recent =
-      s.end() <= receiver_.nxt() && static_cast<uint32_t>(receiver_.nxt() - s.seq) <= core_.config.receive_buffer_bytes;
+      s.end() <= receiver_.nxt() && static_cast<uint32_t>(receiver_.nxt() - s.seq) <= options_.receive_buffer_bytes;
   uint32_t events = 0;
   if (IsSynchronised(state_) && recent &&
       (s.flags & (TcpFlags::kAck | TcpFlags::kSyn | TcpFlags::kRst)) == TcpFlags::kAck && s.ack > sender_.una() &&
@@ -270,6 +271,18 @@ uint32_t Connection::OnFinAcknowledged() {
   }
 }
 
+// RFC 9293 §3.10.7.4, sixth: RCV.UP only moves forward; the application hears of it when that is ahead of what it has
+// read, and once for a run of urgent data that goes on where it was announced to end.
+uint32_t Connection::OnUrgent(const Segment& s) {
+  if (!CanReceive(state_) || read_shut_ || app_closed_ || s.urgent == 0) return 0;
+  const SeqNum pointer = s.seq + s.urgent;
+  if (has_urgent_ && pointer <= urgent_) return 0;
+  const uint32_t before = urgent_bytes();
+  has_urgent_ = true;
+  urgent_ = pointer;
+  return urgent_bytes() > before ? EventBits::kUrgent : 0;
+}
+
 uint32_t Connection::OnText(Segment& s, Time now) {
   if (s.payload_bytes() == 0 || !CanReceive(state_)) return 0;
   const SeqNum data_end = s.seq + s.payload_bytes();
@@ -298,10 +311,13 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   }
   if (in_order) {
     const bool filled_hole = !receiver_.out_of_order().empty();
-    NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
+    const uint32_t bytes = receiver_.AcceptInOrder(std::move(s.payload));
+    NoteReceived(bytes, now);
     if (filled_hole) AckNow();  // RFC 5681 §4.2
     s.seq = receiver_.nxt();    // what is left of the segment is its FIN
-    return EventBits::kReadable;
+    if (!read_shut_) return EventBits::kReadable;
+    receiver_.DropNewest(bytes);
+    return 0;
   }
   const SeqNum after = s.seq + s.payload_bytes();
   if (!receiver_.AcceptOutOfOrder(s.seq, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);

@@ -49,7 +49,9 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
       .seq = sender_.iss(),
       .ack = answer ? receiver_.nxt() : SeqNum(),
       .flags = static_cast<uint16_t>(TcpFlags::kSyn | (answer ? TcpFlags::kAck : 0) | ecn_flags),
-      .window = static_cast<uint16_t>(std::min<uint32_t>(core_.config.receive_buffer_bytes, 0xffff)),
+      .window = static_cast<uint16_t>(std::min<uint32_t>(options_.receive_buffer_bytes, 0xffff)),
+      .ttl = options_.ttl,
+      .dscp = options_.dscp,
       .options = &options,
   };
   ip::OutDatagram datagram;
@@ -98,12 +100,15 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   if (ect && ecn_.cwr_owed()) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
   if (plan.push) flags |= TcpFlags::kPsh;
-  const SegmentHeader header{.tuple = tuple_,
-                             .seq = plan.seq,
-                             .ack = receiver_.nxt(),
-                             .flags = flags,
-                             .window = receiver_.Advertise(mss_),
-                             .options = timestamps_ ? &options : nullptr};
+  SegmentHeader header{.tuple = tuple_,
+                       .seq = plan.seq,
+                       .ack = receiver_.nxt(),
+                       .flags = flags,
+                       .window = receiver_.Advertise(mss_),
+                       .ttl = options_.ttl,
+                       .dscp = options_.dscp,
+                       .options = timestamps_ ? &options : nullptr};
+  if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
   const auto offset = static_cast<uint32_t>(plan.seq - sender_.una());
   if (!core_.Build(header, sender_.queue().Range(offset, plan.bytes), &datagram)) return false;
@@ -121,17 +126,27 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
   FillOptions(now, &options);
-  const SegmentHeader header{.tuple = tuple_,
-                             .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
-                             .ack = receiver_.nxt(),
-                             .flags = static_cast<uint16_t>(TcpFlags::kAck | ecn_.echo_flags()),
-                             .window = receiver_.Advertise(mss_),
-                             .options = timestamps_ ? &options : nullptr};
+  SegmentHeader header{.tuple = tuple_,
+                       .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
+                       .ack = receiver_.nxt(),
+                       .flags = static_cast<uint16_t>(TcpFlags::kAck | ecn_.echo_flags()),
+                       .window = receiver_.Advertise(mss_),
+                       .ttl = options_.ttl,
+                       .dscp = options_.dscp,
+                       .options = timestamps_ ? &options : nullptr};
+  if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
   if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
   out->push_back(std::move(datagram));
   NoteAckSent();
   return true;
+}
+
+// RFC 9293 §3.8.5. Urgent data further ahead than the field can say is announced as far as it can, then further.
+void Connection::PointToUrgent(SegmentHeader* header) const {
+  if (sender_.up() <= header->seq) return;
+  header->flags |= TcpFlags::kUrg;
+  header->urgent = static_cast<uint16_t>(std::min<uint32_t>(static_cast<uint32_t>(sender_.up() - header->seq), 0xffff));
 }
 
 void Connection::NoteAckSent() {

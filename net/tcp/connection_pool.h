@@ -18,12 +18,12 @@ class ConnectionPool {
   ConnectionPool(const ConnectionPool&) = delete;
   ConnectionPool& operator=(const ConnectionPool&) = delete;
 
-  Connection* New(Core& core) {
+  Connection* New(Core& core, const ConnectionOptions& options) {
     if (free_.empty()) Grow();
     Slot* slot = free_.back();
     free_.pop_back();
     ++live_;
-    return new (slot->bytes) Connection(core);
+    return new (slot->bytes) Connection(core, options);
   }
 
   void Delete(Connection* connection) {

@@ -29,7 +29,10 @@ void Connection::SetRetransmitTimer(Time now) {
     persisting_ = true;
     Duration interval = sender_.rtt().rto();
     for (uint32_t i = 0; i < persist_count_ && interval < core_.config.rto_max; ++i) interval = interval * 2;
-    retransmit_deadline_ = now + std::min(interval, core_.config.rto_max);
+    interval = std::min(interval, core_.config.rto_max);
+    // What only a cork holds back is no probe: it gets its time.
+    if (sender_.corked() && sender_.window() > 0) interval = std::max(interval, core_.config.cork_limit);
+    retransmit_deadline_ = now + interval;
   } else {
     retransmit_deadline_ = Time::Infinite();
   }
@@ -45,7 +48,7 @@ uint32_t Connection::OnTimer(Time now) {
   if (retransmit_deadline_ <= now) events |= OnRetransmitTimer(now);
   if (state_ != State::kClosed && life_deadline_ <= now) {
     if (life_deadline_ == kFromNextTimerRun) {
-      life_deadline_ = now + core_.config.fin_wait_2;
+      life_deadline_ = now + options_.fin_wait_2;
     } else {
       EnterClosed(CloseReason::kNormal);
       events |= EventBits::kClosed;
@@ -58,7 +61,7 @@ uint32_t Connection::OnTimer(Time now) {
 uint32_t Connection::OnRetransmitTimer(Time now) {
   retransmit_deadline_ = Time::Infinite();
   if (persisting_) {
-    if (++unanswered_probes_ > (app_closed_ ? core_.config.closed_retries : core_.config.data_retries)) {
+    if (++unanswered_probes_ > (app_closed_ ? options_.closed_retries : options_.data_retries)) {
       EnterClosed(CloseReason::kTimedOut);  // R2: the peer is gone, not merely full
       return EventBits::kClosed;
     }
@@ -71,8 +74,9 @@ uint32_t Connection::OnRetransmitTimer(Time now) {
   core_.counters.timeouts.Increment();
   const uint32_t timeouts = sender_.OnTimeout();
   const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
-  const StackConfig& config = core_.config;
-  const uint32_t allowed = handshake ? config.syn_retries : app_closed_ ? config.closed_retries : config.data_retries;
+  const uint32_t allowed = handshake     ? options_.syn_retries
+                           : app_closed_ ? options_.closed_retries
+                                         : options_.data_retries;
   if (timeouts > allowed) {
     EnterClosed(CloseReason::kTimedOut);
     return announced_ ? EventBits::kClosed : 0;

@@ -24,6 +24,7 @@ bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatag
   tcp.acknowledgment = header.ack.raw();
   tcp.flags = header.flags;
   tcp.window = header.window;
+  tcp.urgent_pointer = header.urgent;
   if (header.options != nullptr) {
     tcp.header_length = static_cast<uint8_t>(tcp.header_length +
                                              wire::WriteTcpOptions(*header.options, bytes + wire::TcpHeader::kSize));
@@ -32,7 +33,8 @@ bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatag
 
   out->source = header.tuple.local.address;
   out->destination = header.tuple.remote.address;
-  out->ttl = config.ttl;
+  out->ttl = header.ttl != 0 ? header.ttl : config.ttl;
+  out->dscp = header.dscp;
   out->packet.data.Append(zbuf::ZRef::Adopt(obj + pmd::kTxHeadroomBytes), tcp.header_length);
   out->packet.data.Append(std::move(payload));
   counters.segments_out.Increment();

@@ -64,6 +64,9 @@ struct SegmentHeader {
   SeqNum ack;
   uint16_t flags = 0;
   uint16_t window = 0;
+  uint16_t urgent = 0;  // the pointer, with the URG flag
+  uint8_t ttl = 0;      // 0: the stack's default
+  uint8_t dscp = 0;
   const wire::TcpOptions* options = nullptr;  // null: none
 };
 

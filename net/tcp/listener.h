@@ -4,7 +4,9 @@
 // Listener: the LISTEN state. Owned by the Stack; application thread = the stack's.
 
 #include <cstdint>
+#include <optional>
 
+#include "luna/net/tcp/connection_options.h"
 #include "luna/net/wire/address.h"
 
 namespace luna::tcp {
@@ -12,6 +14,7 @@ namespace luna::tcp {
 struct ListenOptions {
   uint32_t backlog = 1024;  // handshakes under way at a time; a SYN beyond it is dropped and counted
   void* owner = nullptr;    // Connection::owner() of what is accepted
+  std::optional<ConnectionOptions> connection = {};  // of what is accepted; none: the stack's defaults
 };
 
 class Listener {

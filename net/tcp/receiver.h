@@ -107,6 +107,12 @@ class Receiver {
   size_t readable_slices() const { return readable_.slice_count(); }
   const Reassembly& out_of_order() const { return out_of_order_; }
 
+  // A new limit: larger ones open the window further, smaller ones let it close as data comes; the edge stays.
+  void set_buffer_bytes(uint32_t bytes) { buffer_bytes_ = std::min(bytes, uint32_t{0xffff} << shift_); }
+
+  // Drops the last `bytes` that came in order: nobody will read them.
+  void DropNewest(uint32_t bytes) { readable_.TrimBack(bytes); }
+
   // Releases everything that is held.
   void Clear() {
     readable_.Clear();

@@ -38,7 +38,9 @@ void Sender::SetWindow(uint32_t window, SeqNum seq, SeqNum ack) {
 
 bool Sender::WorthSending(uint32_t bytes, bool all) const {
   if (bytes >= mss_ || nxt_ < max_) return true;
-  if (all && (nodelay_ || nxt_ == una_ || fin_queued_)) return true;
+  if (all && fin_queued_) return true;
+  if (corked()) return false;
+  if (all && (nodelay_ || nxt_ == una_)) return true;
   return bytes >= max_wnd_ / 2 && bytes > 0;
 }
 

@@ -58,6 +58,19 @@ class Sender {
   // No more data will be queued: a FIN follows the last octet.
   void QueueFin() { fin_queued_ = true; }
   bool fin_queued() const { return fin_queued_; }
+  // Everything queued so far is urgent: SND.UP is the number that follows (RFC 9293 §3.8.5).
+  void MarkUrgent() {
+    urgent_ = true;
+    up_ = DataEnd();
+  }
+  // SND.UP is ahead of SND.UNA: segments below it carry the urgent pointer.
+  bool urgent() const { return urgent_ && up_ > una_; }
+  SeqNum up() const { return up_; }
+  void set_nagle(bool on) { nodelay_ = !on; }
+  // Corked, or told that more follows: nothing less than a full segment leaves.
+  void set_cork(bool on) { cork_ = on; }
+  void set_more(bool on) { more_ = on; }
+  bool corked() const { return cork_ || more_; }
 
   // --- Sending ---
   // The segment to send now, if any. Pure.
@@ -130,6 +143,9 @@ class Sender {
   bool fin_sent_ = false;
   bool fin_acknowledged_ = false;
   bool nodelay_ = true;
+  bool cork_ = false;
+  bool more_ = false;
+  bool urgent_ = false;
   bool in_recovery_ = false;
   bool retransmit_una_ = false;  // the segment at SND.UNA is to be sent again, once
   bool timing_ = false;          // an RTT measurement runs (Karn: never over a retransmission)
@@ -143,6 +159,7 @@ class Sender {
   RttEstimator rtt_;
   SendQueue queue_;
   // Rare.
+  SeqNum up_;  // SND.UP
   SeqNum iss_;
   Duration rto_after_syn_loss_;
   uint32_t initial_segments_;

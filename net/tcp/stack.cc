@@ -36,6 +36,9 @@ Stack::~Stack() {
 
 absl::StatusOr<Listener*> Stack::Listen(const wire::Endpoint& local, const ListenOptions& options) {
   if (local.port == 0) return absl::InvalidArgumentError("cannot listen on port 0: name a port between 1 and 65535");
+  if (options.connection.has_value()) {
+    if (absl::Status status = Validate(*options.connection); !status.ok()) return status;
+  }
   const bool any = local.address.IsUnspecified();
   for (const auto& [endpoint, listener] : listeners_) {
     const bool overlaps = any || endpoint.address.IsUnspecified() || endpoint.address == local.address;
@@ -56,7 +59,9 @@ void Stack::StopListening(Listener* listener) {
   listeners_.erase(listener->local());
 }
 
-absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now) {
+absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now,
+                                           const ConnectionOptions& options) {
+  if (absl::Status status = Validate(options); !status.ok()) return status;
   if (!CanBePeer(remote.address) || remote.port == 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot connect to ", remote.ToString(), ": not a unicast IPv4 endpoint"));
@@ -78,7 +83,7 @@ absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::End
   }
   const wire::FourTuple tuple{local, remote};
   if (InUse(tuple)) return absl::AlreadyExistsError(absl::StrCat("connection ", tuple.ToString(), " exists"));
-  Connection* connection = pool_.New(core_);
+  Connection* connection = pool_.New(core_, options);
   connection->owner_ = owner;
   connection->StartActive(tuple, InitialSequenceNumber(core_.config.secret, tuple, now),
                           TimestampOffset(core_.config.secret, tuple), now);
@@ -187,7 +192,8 @@ void Stack::ToListener(Listener& listener, const Segment& segment, Time now) {
     if (iss <= old->snd_nxt) iss = old->snd_nxt + kIssStep;
     time_wait_.Remove(segment.tuple);
   }
-  Connection* connection = pool_.New(core_);
+  const auto& options = listener.options().connection;
+  Connection* connection = pool_.New(core_, options.has_value() ? *options : core_.config);
   connection->StartPassive(segment, &listener, iss, TimestampOffset(core_.config.secret, segment.tuple), now);
   table_.emplace(segment.tuple, connection);
 }

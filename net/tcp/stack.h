@@ -58,7 +58,12 @@ class Stack {
   // `owner` becomes Connection::owner(). The SYN leaves with the next Flush(); kConnected or kClosed follows.
   // InvalidArgument: an address that cannot be a peer. AlreadyExists: the four-tuple is in use. ResourceExhausted: no
   // port or no connection is left.
-  absl::StatusOr<Connection*> Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now);
+  // Without `options`: the stack's defaults.
+  absl::StatusOr<Connection*> Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now) {
+    return Connect(local, remote, owner, now, core_.config);
+  }
+  absl::StatusOr<Connection*> Connect(wire::Endpoint local, const wire::Endpoint& remote, void* owner, Time now,
+                                      const ConnectionOptions& options);
 
   // --- The verbs ---
   Event Ingest(ip::Datagram&& datagram, Time now);

@@ -148,6 +148,8 @@ Ingress::Verdict Ingress::AcceptBehind(size_t l2_bytes, absl::Span<const uint8_t
   out->dscp = header.tos >> 2;
   out->ecn = static_cast<Ecn>(header.tos & 3);
   out->packet = std::move(packet);
+  // TCP believes what it reads there.
+  if (!config_.trust_rx_checksum) out->packet.rx.l4_checksum = pmd::ChecksumStatus::kUnknown;
   zbuf::ZChain& data = out->packet.data;
   if (const size_t padding = bytes - header.total_length; padding != 0) data.TrimBack(padding);
   data.TrimFront(l2_bytes + header.header_length);

@@ -20,7 +20,9 @@
 //   the rest   TTL not 0 [kIpTtlExpired]; options well-formed [kIpBadOption] and no source route (RFC 7126 §4.3, §4.4)
 //              [kIpSourceRouted], others are ignored; not a fragment: no reassembly [kIpFragment]; TCP
 //              [kIpUnknownProtocol].
-// The TCP checksum is TCP's to check.
+// The TCP checksum is TCP's to check; a verdict on it by a device that is not trusted is taken back (kUnknown).
+// Super-packets (several segments in one datagram, up to 65,535 octets) pass like any other: the MTU bounds what is
+// sent.
 //
 // Headers may be cut into any slices: read in place when the first slice holds them, else copied to a few bytes of
 // stack. Hot path: no allocation, no write outside the packet and the counters. Thread: the worker's.

@@ -161,19 +161,33 @@ TEST(Ingress, TellsDscpEcnAndTtl) {
   EXPECT_EQ(datagram.ttl, 17);
 }
 
-TEST(Ingress, KeepsWhatTheDeviceSaidOfTheFrame) {
+TEST(Ingress, KeepsWhatATrustedDeviceSaidOfTheFrame) {
+  for (const bool trusted : {true, false}) {
+    zbuf::TestSlab memory;
+    stats::DropCounters drops;
+    IngressConfig config = ServerConfig();
+    config.trust_rx_checksum = trusted;
+    Ingress ingress(config, &drops);
+    pmd::Packet packet = MakePacket(memory, TcpFrame{}.Build());
+    packet.rx.arrival = Time::FromNanoseconds(77);
+    packet.rx.rss_hash = 5;
+    packet.rx.l4_checksum = pmd::ChecksumStatus::kGood;
+    Datagram datagram;
+    ASSERT_EQ(ingress.Accept(std::move(packet), &datagram), Ingress::Verdict::kDatagram);
+    EXPECT_EQ(datagram.packet.rx.arrival, Time::FromNanoseconds(77));
+    EXPECT_EQ(datagram.packet.rx.rss_hash, 5u);
+    EXPECT_EQ(datagram.packet.rx.l4_checksum, trusted ? pmd::ChecksumStatus::kGood : pmd::ChecksumStatus::kUnknown);
+  }
+}
+
+TEST(Ingress, TakesTheLongestDatagram) {
   zbuf::TestSlab memory;
   stats::DropCounters drops;
   Ingress ingress(ServerConfig(), &drops);
-  pmd::Packet packet = MakePacket(memory, TcpFrame{}.Build());
-  packet.rx.arrival = Time::FromNanoseconds(77);
-  packet.rx.rss_hash = 5;
-  packet.rx.l4_checksum = pmd::ChecksumStatus::kGood;
+  const TcpFrame frame{.payload = std::vector<uint8_t>(65'535 - 40, 7)};
   Datagram datagram;
-  ASSERT_EQ(ingress.Accept(std::move(packet), &datagram), Ingress::Verdict::kDatagram);
-  EXPECT_EQ(datagram.packet.rx.arrival, Time::FromNanoseconds(77));
-  EXPECT_EQ(datagram.packet.rx.rss_hash, 5u);
-  EXPECT_EQ(datagram.packet.rx.l4_checksum, pmd::ChecksumStatus::kGood);
+  ASSERT_EQ(ingress.Accept(MakePacket(memory, frame.Build(), 2304), &datagram), Ingress::Verdict::kDatagram);
+  EXPECT_EQ(BytesOfPacket(datagram.packet), frame.BuildSegment());
 }
 
 TEST(Ingress, BelievesTheDevicesChecksumOnlyWhenItIsTrusted) {

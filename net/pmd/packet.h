@@ -15,8 +15,9 @@
 
 namespace luna::pmd {
 
-// What the device says of a received checksum. Virtual devices often say nothing, and some say kGood of packets that
-// carry only a pseudo-header sum (a local peer with transmit offload): see Capabilities::trust_rx_checksum.
+// What the device says of a received checksum. Virtual devices often say nothing, and some say kGood of anything: see
+// Capabilities::trust_rx_checksum. kGood does not mean that the field holds the right sum: a local sender leaves it to
+// a NIC, and the bytes are good because they never left memory.
 enum class ChecksumStatus : uint8_t { kUnknown, kGood, kBad };
 
 // Facts about a received frame.

@@ -3,9 +3,9 @@
 
 // PacketIo: the NIC seam. One receive and one transmit queue of a device, driven by one thread.
 //
-// Implementations: net/pmd/dpdk (any DPDK port), net/pmd/xdp (AF_XDP), net/pmd:tap, and the fakes in net/pmd/testing.
-// Decorators (pcap, trace, faults) are PacketIos around a PacketIo. Virtual per burst, never per packet.
-// Thread: all calls from the one thread that owns the queue. Nothing here blocks.
+// Implementations: net/pmd/dpdk (any DPDK port), net/pmd/xdp (AF_XDP), net/pmd:tap, net/pmd:packet_socket, and the
+// fakes in net/pmd/testing. Decorators (pcap, trace, faults) are PacketIos around a PacketIo. Virtual per burst, never
+// per packet. Thread: all calls from the one thread that owns the queue. Nothing here blocks.
 
 #include <cstddef>
 #include <cstdint>

@@ -14,6 +14,7 @@
 
 #include "glog/logging.h"
 #include "luna/net/pmd/packet_util.h"
+#include "luna/net/pmd/vnet_header.h"
 
 namespace luna::pmd {
 namespace {
@@ -21,18 +22,10 @@ namespace {
 // An ioctl is a microsecond at most; a loop that spins makes millions of iterations per second.
 constexpr uint32_t kReclaimsBetweenLooks = 1024;
 
-// The first obj of a frame keeps headroom, so that an answer can be made in place.
-constexpr size_t kFirstObjBytes = zbuf::kReceiveObjBytes - kTxHeadroomBytes;
-
-// Objs for a frame of `bytes`.
-constexpr size_t ObjsFor(size_t bytes) {
-  return (kTxHeadroomBytes + bytes + zbuf::kReceiveObjBytes - 1) / zbuf::kReceiveObjBytes;
-}
-constexpr size_t kMaxObjs = ObjsFor(MaxFrameBytes(TapPacketIo::kMaxMtu) + 1);
-
 }  // namespace
 
-TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, zbuf::Slab& slab)
+TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, bool offloads,
+                         zbuf::Slab& slab)
     : fd_(fd),
       control_fd_(control_fd),
       name_(std::move(name)),
@@ -40,25 +33,12 @@ TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities 
       capabilities_(std::move(capabilities)),
       reclaims_until_look_(kReclaimsBetweenLooks),
       frame_limit_(MaxFrameBytes(capabilities_.mtu)),
-      objs_per_read_(ObjsFor(frame_limit_ + 1)) {
-  spares_.reserve(objs_per_read_);
-}
+      prefix_bytes_(offloads ? kVnetHeaderBytes : 0),
+      slot_(offloads ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_, prefix_bytes_) {}
 
 TapPacketIo::~TapPacketIo() {
   close(control_fd_);
   close(fd_);
-}
-
-bool TapPacketIo::FillSpares() {
-  while (spares_.size() < objs_per_read_) {
-    std::byte* obj = slab_.Alloc(zbuf::kReceiveObjBytes);
-    if (obj == nullptr) {
-      ++stats_.rx_no_buffer;
-      return false;
-    }
-    spares_.push_back(zbuf::ZRef::Adopt(obj));
-  }
-  return true;
 }
 
 size_t TapPacketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
@@ -66,44 +46,38 @@ size_t TapPacketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
   // Counts reads, not frames, so that dropped frames cannot make it long.
   for (size_t reads = 0; reads < out.size(); ++reads) {
     // Without memory frames wait in the kernel.
-    if (!FillSpares()) break;
+    if (!slot_.Fill(slab_, stats_)) break;
     const ssize_t bytes = ReadFrame();
     if (bytes <= 0) break;
-    if (!TakeFrame(static_cast<size_t>(bytes), out[n].data)) {
+    if (!TakeFrame(static_cast<size_t>(bytes), now, out[n])) {
       ++stats_.rx_dropped;
       continue;
     }
-    out[n].rx = {.arrival = now};
-    out[n].tx = {};
     ++stats_.rx_packets;
-    stats_.rx_bytes += static_cast<uint64_t>(bytes);
+    stats_.rx_bytes += out[n].bytes();
     ++n;
   }
   return n;
 }
 
 ssize_t TapPacketIo::ReadFrame() {
-  std::array<iovec, kMaxObjs> pieces;
-  pieces[0] = {spares_[0].get() + kTxHeadroomBytes, kFirstObjBytes};
-  for (size_t i = 1; i < objs_per_read_; ++i) pieces[i] = {spares_[i].get(), zbuf::kReceiveObjBytes};
-  const ssize_t bytes = readv(fd_, pieces.data(), static_cast<int>(objs_per_read_));
+  const absl::Span<iovec> pieces = slot_.pieces();
+  const ssize_t bytes = readv(fd_, pieces.data(), static_cast<int>(pieces.size()));
   if (bytes < 0 && errno != EAGAIN && errno != EINTR) link_up_ = false;
   return bytes;
 }
 
-bool TapPacketIo::TakeFrame(size_t frame_bytes, zbuf::ZChain& out) {
+bool TapPacketIo::TakeFrame(size_t bytes, Time now, Packet& out) {
+  if (bytes < prefix_bytes_ + kMinLinkHeaderBytes) return false;
+  const size_t frame_bytes = bytes - prefix_bytes_;
+  VnetHeader header = {};
+  if (prefix_bytes_ != 0) std::memcpy(&header, slot_.prefix(), sizeof(header));
   // The kernel cuts what does not fit without saying so: a read longer than any frame of this link is such a one.
-  if (frame_bytes > frame_limit_ || frame_bytes < kMinLinkHeaderBytes) return false;
-  const size_t objs = ObjsFor(frame_bytes);
-  spares_[0].Advance(kTxHeadroomBytes);
-  size_t room = kFirstObjBytes;
-  for (size_t i = 0; i < objs; ++i) {
-    const size_t piece = std::min(room, frame_bytes);
-    out.Append(std::move(spares_[i]), static_cast<uint32_t>(piece));
-    frame_bytes -= piece;
-    room = zbuf::kReceiveObjBytes;
-  }
-  spares_.erase(spares_.begin(), spares_.begin() + static_cast<std::ptrdiff_t>(objs));
+  const size_t limit = IsSuperPacket(header) ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_;
+  if (frame_bytes > limit) return false;
+  slot_.Take(frame_bytes, out.data);
+  out.rx = {.arrival = now, .l4_checksum = ChecksumFrom(header)};
+  out.tx = {};
   return true;
 }
 
@@ -128,10 +102,13 @@ size_t TapPacketIo::TransmitBurst(absl::Span<Packet> packets) {
 }
 
 TapPacketIo::SendResult TapPacketIo::SendFrame(Packet& packet) {
+  DCHECK(packet.tx.tso_segment_bytes == 0 && !packet.tx.ip_checksum) << "not offered";
   if (packet.bytes() > frame_limit_ || packet.bytes() < kMinLinkHeaderBytes) return SendResult::kDropped;
   if (!FitToSegments(packet, kMaxTxSegments, slab_, stats_)) return SendResult::kDropped;
-  std::array<iovec, kMaxTxSegments> pieces;
+  VnetHeader header = VnetHeaderFor(packet.tx);
+  std::array<iovec, kMaxTxSegments + 1> pieces;
   int count = 0;
+  if (prefix_bytes_ != 0) pieces[static_cast<size_t>(count++)] = {&header, sizeof(header)};
   for (const zbuf::ZSlice& slice : packet.data) pieces[static_cast<size_t>(count++)] = {slice.data(), slice.size()};
   if (writev(fd_, pieces.data(), count) >= 0) return SendResult::kSent;
   switch (errno) {

@@ -11,7 +11,11 @@
 //
 // Received frames are scattered by readv straight into objs of the slab (one read per frame), sent ones are gathered by
 // writev from up to 16 slices: no copy on our side. For correctness and reach, not for speed: a system call per frame.
-// Offloads: none; frames carry full checksums both ways.
+//
+// Offloads (TapOptions::offloads): each frame comes with a virtio-net header (vnet_header.h). The kernel leaves TCP
+// checksums of local senders unfinished, says so, and sends super-packets of up to 64 KB; Luna leaves the TCP checksum
+// of what it sends to the kernel, which need not compute it either when it is itself the receiver. Without, frames are
+// whole and no longer than the MTU, both ways.
 //
 // Privileges: creating a device needs CAP_NET_ADMIN. Without it, attach to one that root has made for this user:
 //   sudo ip tuntap add dev luna0 mode tap user $USER && sudo ip link set luna0 up && sudo ip addr add 10.0.0.1/24 dev
@@ -25,12 +29,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/net/pmd/packet_io.h"
+#include "luna/net/pmd/receive_slot.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
@@ -50,6 +54,8 @@ struct TapOptions {
   bool persist = false;
   // Several TapPacketIos may open one interface; the kernel spreads flows over them. All must set it.
   bool multi_queue = false;
+  // Checksum and segmentation offload between the kernel and Luna. All queues of an interface must agree.
+  bool offloads = true;
 };
 
 class TapPacketIo final : public PacketIo {
@@ -84,15 +90,14 @@ class TapPacketIo final : public PacketIo {
 
  private:
   // Owns both descriptors.
-  TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, zbuf::Slab& slab);
+  TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, bool offloads, zbuf::Slab& slab);
 
   enum class SendResult { kSent, kFull, kDropped };
 
-  bool FillSpares();
-  // Into the spares; the frame's length, or as read(2).
+  // Into the slot; the length of prefix and frame, or as read(2).
   ssize_t ReadFrame();
-  // Moves the spares that hold the frame just read to `out`; false when it is none that this link may carry.
-  bool TakeFrame(size_t frame_bytes, zbuf::ZChain& out);
+  // Moves the frame just read to `out`; false when it is none that this link may carry.
+  bool TakeFrame(size_t bytes, Time now, Packet& out);
   SendResult SendFrame(Packet& packet);
   void LookAtLink();
 
@@ -104,11 +109,9 @@ class TapPacketIo final : public PacketIo {
   IoStats stats_;
   bool link_up_ = true;
   uint32_t reclaims_until_look_;
-  const size_t frame_limit_;    // the longest frame on this link
-  const size_t objs_per_read_;  // for that and one byte more, so that longer ones are noticed
-
-  // Objs that the next read goes into, in order. What a read leaves unused stays.
-  std::vector<zbuf::ZRef> spares_;
+  const size_t frame_limit_;   // the longest frame on this link, if it is no super-packet
+  const size_t prefix_bytes_;  // of the virtio-net header; 0 without offloads
+  ReceiveSlot slot_;           // what the next read goes into
 };
 
 }  // namespace luna::pmd

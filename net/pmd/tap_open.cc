@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "luna/net/pmd/tap.h"
+#include "luna/net/pmd/vnet_header.h"
 
 namespace luna::pmd {
 namespace {
@@ -105,13 +106,28 @@ absl::Status AttachError(int error, const TapOptions& options) {
   return absl::ErrnoToStatus(error, absl::StrCat(Quoted(name), "TUNSETIFF failed"));
 }
 
+// What the kernel may leave to us. Said in either case: a persistent interface remembers what its last user could do.
+absl::Status SetOffloads(int fd, const std::string& name, bool offloads) {
+  int header_bytes = kVnetHeaderBytes;
+  if (offloads && ioctl(fd, TUNSETVNETHDRSZ, &header_bytes) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(Quoted(name), "cannot set the length of its virtio-net header"));
+  }
+  const unsigned wanted = offloads ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN : 0;
+  if (ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(wanted)) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat(Quoted(name), "cannot turn its offloads ", offloads ? "on" : "off"));
+  }
+  return absl::OkStatus();
+}
+
 // Creates or attaches; returns the kernel's name.
 absl::StatusOr<std::string> Attach(int fd, const TapOptions& options) {
   ifreq request = {};
   std::memcpy(request.ifr_name, options.name.data(), options.name.size());
-  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | (options.multi_queue ? IFF_MULTI_QUEUE : 0));
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | (options.multi_queue ? IFF_MULTI_QUEUE : 0) |
+                                         (options.offloads ? IFF_VNET_HDR : 0));
   if (ioctl(fd, TUNSETIFF, &request) != 0) return AttachError(errno, options);
   std::string name(request.ifr_name, strnlen(request.ifr_name, IFNAMSIZ));
+  if (absl::Status status = SetOffloads(fd, name, options.offloads); !status.ok()) return status;
   if (options.persist && ioctl(fd, TUNSETPERSIST, 1) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat(Quoted(name), "cannot make it persistent"));
   }
@@ -231,9 +247,11 @@ absl::StatusOr<std::unique_ptr<TapPacketIo>> TapPacketIo::Open(const TapOptions&
                             .mac = *mac,
                             .mtu = options.mtu,
                             .max_tx_segments = kMaxTxSegments,
+                            .tx_tcp_checksum = options.offloads,
+                            .trust_rx_checksum = options.offloads,
                             .poll_fd = tun->get()};
-  return std::unique_ptr<TapPacketIo>(
-      new TapPacketIo(tun->release(), control.release(), *std::move(name), std::move(capabilities), slab));
+  return std::unique_ptr<TapPacketIo>(new TapPacketIo(tun->release(), control.release(), *std::move(name),
+                                                      std::move(capabilities), options.offloads, slab));
 }
 
 }  // namespace luna::pmd

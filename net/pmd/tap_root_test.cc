@@ -29,8 +29,10 @@
 #include "luna/net/pmd/tap.h"
 #include "luna/net/wire/arp.h"
 #include "luna/net/wire/byte_cursor.h"
+#include "luna/net/wire/checksum.h"
 #include "luna/net/wire/ethernet.h"
 #include "luna/net/wire/ipv4.h"
+#include "luna/net/wire/tcp_header.h"
 #include "luna/net/wire/testing/frame_builder.h"
 
 namespace luna::pmd {
@@ -397,6 +399,83 @@ TEST_F(TapRootTest, ALinkTakenDownIsNoticedWithoutTraffic) {
   int calls = 0;
   while (tap->link_up() && calls < 10'000) calls += tap->Reclaim() == 0;
   EXPECT_FALSE(tap->link_up());
+}
+
+// Starts a connection of the kernel's, and returns its SYN as it came.
+class KernelSyn {
+ public:
+  explicit KernelSyn(TapPacketIo& tap) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(kLunaPort);
+    to.sin_addr.s_addr = htonl(kLunaIp.value());
+    EXPECT_EQ(connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), -1);
+    EXPECT_EQ(errno, EINPROGRESS);
+    for (pollfd p{tap.capabilities().poll_fd, POLLIN, 0}; poll(&p, 1, kPatienceMs) == 1;) {
+      if (tap.ReceiveBurst({&packet, 1}, Time()) == 1) return;
+    }
+  }
+  ~KernelSyn() { close(fd_); }
+  bool ChecksumIsRight() const {
+    const std::vector<uint8_t> frame = ToBytes(packet);
+    return wire::TcpChecksumIsRight(kKernelIp, kLunaIp, absl::MakeConstSpan(frame).subspan(34));
+  }
+
+  Packet packet;
+
+ private:
+  const int fd_;
+};
+
+TEST_F(TapRootTest, WithOffloadsTheKernelLeavesChecksumsUnfinishedAndSaysSo) {
+  auto tap = Open();
+  ASSERT_NE(tap, nullptr);
+  EXPECT_TRUE(tap->capabilities().tx_tcp_checksum);
+  EXPECT_TRUE(tap->capabilities().trust_rx_checksum);
+  MeetKernel(*tap);
+  Discard(*tap);
+  const KernelSyn syn(*tap);
+  ASSERT_GE(syn.packet.bytes(), 54u);
+  EXPECT_EQ(syn.packet.rx.l4_checksum, ChecksumStatus::kGood);
+  EXPECT_FALSE(syn.ChecksumIsRight());
+  EXPECT_EQ(syn.packet.data.HeadRoom(), kTxHeadroomBytes);
+}
+
+// A SYN to a port where nobody listens: the kernel answers with RST when it believes the checksum, else not at all.
+TEST_F(TapRootTest, TheKernelTakesWhatWeLeaveUnfinished) {
+  auto tap = Open();
+  ASSERT_NE(tap, nullptr);
+  const wire::MacAddress kernels = MeetKernel(*tap);
+  Discard(*tap);
+  std::vector<uint8_t> frame = wire::TcpFrame{.source = {kLunaIp, kLunaPort},
+                                              .destination = {kKernelIp, kKernelPort},
+                                              .flags = wire::TcpFlags::kSyn,
+                                              .source_mac = tap->capabilities().mac,
+                                              .destination_mac = kernels}
+                                   .Build();
+  wire::StoreBe16(&frame[50], wire::Ipv4PseudoHeaderSum(kLunaIp, kKernelIp, IPPROTO_TCP, 20));
+  Packet packet;
+  packet.data = memory_.Chain(std::string(frame.begin(), frame.end()));
+  packet.tx = {.l4_checksum = true, .l2_bytes = 14, .l3_bytes = 20, .l4_bytes = 20};
+  ASSERT_EQ(tap->TransmitBurst({&packet, 1}), 1u);
+  const std::vector<uint8_t> answer = Receive(*tap);
+  ASSERT_GE(answer.size(), 54u);
+  EXPECT_EQ(answer[47] & wire::TcpFlags::kRst, wire::TcpFlags::kRst);
+}
+
+TEST_F(TapRootTest, WithoutOffloadsTheKernelFinishesThem) {
+  // With first: what an interface's last user could do must not stay.
+  ASSERT_NE(Open({.name = "stays", .persist = true}), nullptr);
+  auto tap = Open({.name = "stays", .offloads = false});
+  ASSERT_NE(tap, nullptr);
+  EXPECT_FALSE(tap->capabilities().tx_tcp_checksum);
+  EXPECT_FALSE(tap->capabilities().trust_rx_checksum);
+  MeetKernel(*tap);
+  Discard(*tap);
+  const KernelSyn syn(*tap);
+  ASSERT_GE(syn.packet.bytes(), 54u);
+  EXPECT_EQ(syn.packet.rx.l4_checksum, ChecksumStatus::kUnknown);
+  EXPECT_TRUE(syn.ChecksumIsRight());
 }
 
 TEST_F(TapRootTest, APersistentInterfaceStaysAndIsAttachedAgain) {

@@ -12,6 +12,7 @@
 #include "luna/net/pmd/dpdk/eal.h"
 #include "luna/net/pmd/dpdk/eal_page_source.h"
 #include "luna/net/pmd/dpdk/port.h"
+#include "luna/net/pmd/packet_socket.h"
 #include "luna/net/pmd/tap.h"
 #include "luna/net/pmd/xdp/xdp_port.h"
 
@@ -33,6 +34,15 @@ class TapDevice final : public Device {
 
  private:
   std::unique_ptr<pmd::TapPacketIo> io_;
+};
+
+class PacketSocketDevice final : public Device {
+ public:
+  explicit PacketSocketDevice(std::unique_ptr<pmd::PacketSocketIo> io) : io_(std::move(io)) {}
+  pmd::PacketIo& io() override { return *io_; }
+
+ private:
+  std::unique_ptr<pmd::PacketSocketIo> io_;
 };
 
 class XdpDevice final : public Device {
@@ -61,11 +71,44 @@ class DpdkDevice final : public Device {
   std::unique_ptr<pmd::dpdk::Port> port_;
 };
 
-absl::StatusOr<std::unique_ptr<Device>> OpenTap(const RuntimeOptions& options, absl::string_view name,
+// "luna0", "luna0,offloads=off": a name, and whether the device speaks of offloads.
+struct NameAndOffloads {
+  std::string name;
+  bool offloads = true;
+};
+
+absl::StatusOr<NameAndOffloads> ParseNameAndOffloads(absl::string_view form, absl::string_view text) {
+  const std::vector<std::string> parts = absl::StrSplit(text, ',');
+  NameAndOffloads out{.name = parts[0]};
+  for (size_t i = 1; i < parts.size(); ++i) {
+    if (parts[i] != "offloads=on" && parts[i] != "offloads=off") {
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", parts[i], "\" is not understood; write ", form, "[,offloads=on|off]"));
+    }
+    out.offloads = parts[i] == "offloads=on";
+  }
+  return out;
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenTap(const RuntimeOptions& options, absl::string_view text,
                                                 zbuf::Slab& slab) {
-  auto io = pmd::TapPacketIo::Open({.name = std::string(name), .mtu = MtuOrDefault(options)}, slab);
+  auto parsed = ParseNameAndOffloads("tap:NAME", text);
+  if (!parsed.ok()) return parsed.status();
+  auto io =
+      pmd::TapPacketIo::Open({.name = parsed->name, .mtu = MtuOrDefault(options), .offloads = parsed->offloads}, slab);
   if (!io.ok()) return io.status();
   return std::make_unique<TapDevice>(*std::move(io));
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenPacketSocket(const RuntimeOptions& options, absl::string_view text,
+                                                         zbuf::Slab& slab) {
+  auto parsed = ParseNameAndOffloads("packet:INTERFACE", text);
+  if (!parsed.ok()) return parsed.status();
+  pmd::PacketSocketOptions socket{.interface = parsed->name, .mtu = options.mtu, .offloads = parsed->offloads};
+  for (const wire::Ipv4Prefix& address : options.addresses) socket.addresses.push_back(address.address());
+  auto io = pmd::PacketSocketIo::Open(socket, slab);
+  if (!io.ok()) return io.status();
+  return std::make_unique<PacketSocketDevice>(*std::move(io));
 }
 
 // "eth1", "eth1,mode=generic".
@@ -106,9 +149,10 @@ class PlainPlatform final : public Platform {
   zbuf::PageSource& pages() override { return *pages_; }
   absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena& arena, zbuf::Slab& slab) override {
     absl::string_view rest = options_.device;
-    auto device = absl::ConsumePrefix(&rest, "tap:")   ? OpenTap(options_, rest, slab)
-                  : absl::ConsumePrefix(&rest, "xdp:") ? OpenXdp(options_, rest, arena, slab)
-                                                       : absl::InternalError("not a device without DPDK");
+    auto device = absl::ConsumePrefix(&rest, "tap:")      ? OpenTap(options_, rest, slab)
+                  : absl::ConsumePrefix(&rest, "packet:") ? OpenPacketSocket(options_, rest, slab)
+                  : absl::ConsumePrefix(&rest, "xdp:")    ? OpenXdp(options_, rest, arena, slab)
+                                                          : absl::InternalError("not a device without DPDK");
     if (!device.ok()) return Named(options_, device.status());
     return device;
   }
@@ -166,7 +210,8 @@ class DpdkPlatform final : public Platform {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Platform>> OpenPlatform(const RuntimeOptions& options) {
-  if (absl::StartsWith(options.device, "tap:") || absl::StartsWith(options.device, "xdp:")) {
+  if (absl::StartsWith(options.device, "tap:") || absl::StartsWith(options.device, "packet:") ||
+      absl::StartsWith(options.device, "xdp:")) {
     return std::make_unique<PlainPlatform>(options);
   }
   return DpdkPlatform::Open(options);

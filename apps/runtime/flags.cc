@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -13,11 +14,13 @@
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 
-DEFINE_string(device, "",
-              "The network device. DPDK devargs: net_memif0,role=server (shared memory between two processes), "
-              "net_ring0, net_af_packet0,iface=eth1, net_tap0, or a PCI address such as 0000:03:00.0. Without DPDK: "
-              "tap:NAME (a TAP interface, needs root), xdp:INTERFACE (AF_XDP beside the kernel, needs root). "
-              "kernel: not Luna but the kernel's sockets, in programs that can do both.");
+DEFINE_string(
+    device, "",
+    "The network device. DPDK devargs: net_memif0,role=server (shared memory between two processes), "
+    "net_ring0, net_af_packet0,iface=eth1, net_tap0, or a PCI address such as 0000:03:00.0. Without DPDK: "
+    "tap:NAME (a TAP interface, needs root), packet:INTERFACE (a packet socket, with an address of Luna's own, "
+    "needs root), xdp:INTERFACE (AF_XDP beside the kernel, needs root). "
+    "kernel: not Luna but the kernel's sockets, in programs that can do both.");
 DEFINE_string(
     address, "",
     "Our IPv4 address on the device with its prefix length, e.g. 10.0.0.2/24. On xdp: the interface's own when empty.");
@@ -31,6 +34,15 @@ DEFINE_uint32(memory_mb, 128, "Packet and message memory (the Zbuf arena) in MB,
 DEFINE_string(huge, "auto", "Hugepages: auto (use them when there are any), on (insist), off.");
 DEFINE_string(tcp_profile, "dc",
               "dc: data centre (retransmission floor 4 ms, give up in seconds); rfc: the RFCs' numbers.");
+DEFINE_uint32(send_buffer, 0,
+              "Octets per connection that may wait to be sent or acknowledged, 2048 to 1073741824; 0: the profile's.");
+DEFINE_uint32(receive_buffer, 0,
+              "Octets per connection that may wait to be read, which is the window offered to the peer, 2048 to "
+              "1073741824; 0: the profile's.");
+DEFINE_string(
+    faults, "",
+    "For tests: damage the traffic of both directions on purpose, e.g. loss=0.01,seed=7. Rates per frame, 0 to "
+    "1: loss, duplicate, corrupt (one bit), delay (frames behind overtake it); seed: a number.");
 DEFINE_string(pcap, "", "Write all frames of both directions to this file (readable by tcpdump and Wireshark).");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");
 DEFINE_string(drain, "2s", "How long connections may take to close in order after Ctrl-C.");
@@ -136,6 +148,41 @@ absl::Status ParseAddresses(RuntimeOptions* options) {
   return ParseNeighbours(options);
 }
 
+absl::Status ParseBuffers(RuntimeOptions* options) {
+  constexpr uint32_t kLeast = 2048, kMost = 1u << 30;
+  for (const auto& [flag, value] :
+       {std::pair("send_buffer", FLAGS_send_buffer), std::pair("receive_buffer", FLAGS_receive_buffer)}) {
+    if (value != 0 && (value < kLeast || value > kMost)) {
+      return Bad(flag, absl::StrCat(value), absl::StrCat("choose ", kLeast, " to ", kMost, ", or 0 for the profile's"));
+    }
+  }
+  options->send_buffer_bytes = FLAGS_send_buffer;
+  options->receive_buffer_bytes = FLAGS_receive_buffer;
+  return absl::OkStatus();
+}
+
+absl::Status ParseFaults(RuntimeOptions* options) {
+  if (FLAGS_faults.empty()) return absl::OkStatus();
+  pmd::FaultOptions faults;
+  const std::pair<absl::string_view, double*> rates[] = {{"loss", &faults.receive.drop},
+                                                         {"duplicate", &faults.receive.duplicate},
+                                                         {"corrupt", &faults.receive.corrupt},
+                                                         {"delay", &faults.receive.delay}};
+  for (absl::string_view entry : absl::StrSplit(FLAGS_faults, ',')) {
+    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    bool understood = parts.first == "seed" && absl::SimpleAtoi(parts.second, &faults.seed);
+    for (const auto& [name, rate] : rates) {
+      if (parts.first == name) understood = absl::SimpleAtod(parts.second, rate) && *rate >= 0 && *rate <= 1;
+    }
+    if (!understood) {
+      return Bad("faults", entry, "write loss=, duplicate=, corrupt= or delay= with a rate of 0 to 1, or seed=NUMBER");
+    }
+  }
+  faults.transmit = faults.receive;
+  options->faults = faults;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> ParseCommandLine(int argc, char** argv, const Usage& usage,
@@ -203,6 +250,8 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
   } else if (FLAGS_tcp_profile != "dc") {
     return Bad("tcp_profile", FLAGS_tcp_profile, "choose dc or rfc");
   }
+  if (absl::Status status = ParseBuffers(&options); !status.ok()) return status;
+  if (absl::Status status = ParseFaults(&options); !status.ok()) return status;
   options.pcap = FLAGS_pcap;
   options.cpu = FLAGS_cpu;
   absl::StatusOr<Duration> drain = ParseDurationFlag("drain", FLAGS_drain);

@@ -34,6 +34,9 @@ TEST(Flags, BecomeOptions) {
                                   {"memory_mb", "64"},
                                   {"huge", "off"},
                                   {"tcp_profile", "rfc"},
+                                  {"send_buffer", "4096"},
+                                  {"receive_buffer", "1073741824"},
+                                  {"faults", "loss=0.25,corrupt=1,seed=7"},
                                   {"pcap", "/x.pcap"},
                                   {"cpu", "1"},
                                   {"drain", "250ms"}});
@@ -51,6 +54,15 @@ TEST(Flags, BecomeOptions) {
   EXPECT_EQ(options->memory_mb, 64u);
   EXPECT_EQ(options->huge, HugePages::kOff);
   EXPECT_EQ(options->tcp_profile, TcpProfile::kRfc);
+  EXPECT_EQ(options->send_buffer_bytes, 4096u);
+  EXPECT_EQ(options->receive_buffer_bytes, 1u << 30);
+  ASSERT_TRUE(options->faults.has_value());
+  EXPECT_EQ(options->faults->seed, 7u);
+  for (const pmd::FaultRates& rates : {options->faults->receive, options->faults->transmit}) {
+    EXPECT_EQ(rates.drop, 0.25);
+    EXPECT_EQ(rates.corrupt, 1);
+    EXPECT_EQ(rates.duplicate, 0);
+  }
   EXPECT_EQ(options->pcap, "/x.pcap");
   EXPECT_EQ(options->cpu, 1);
   EXPECT_EQ(options->drain_limit, Duration::Milliseconds(250));
@@ -61,6 +73,7 @@ TEST(Flags, DefaultsNeedOnlyADevice) {
   const auto options = RuntimeOptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_TRUE(options->addresses.empty());
+  EXPECT_FALSE(options->faults.has_value());
   EXPECT_EQ(options->huge, HugePages::kAuto);
   EXPECT_EQ(options->tcp_profile, TcpProfile::kDataCentre);
 }
@@ -78,6 +91,12 @@ TEST(Flags, ErrorsNameFlagValueAndMend) {
                                          {"gateway", "router", "10.0.0.254"},
                                          {"neighbour", "10.0.0.1=zz", "ADDRESS=MAC"},
                                          {"mtu", "9001", "9000"},
+                                         {"send_buffer", "2047", "2048"},
+                                         {"receive_buffer", "1073741825", "1073741824"},
+                                         {"faults", "loss=1.5", "0 to 1"},
+                                         {"faults", "loss=nan", "0 to 1"},
+                                         {"faults", "gremlins=1", "loss="},
+                                         {"faults", "seed=x", "seed=NUMBER"},
                                          {"memory_mb", "7", "8 or more"},
                                          {"huge", "yes", "auto, on or off"},
                                          {"tcp_profile", "DC", "dc or rfc"},

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/optional.h"
+#include "luna/net/pmd/fault_io.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
@@ -17,7 +19,8 @@ enum class TcpProfile { kDataCentre, kRfc };
 // What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own. A plain value that owns its
 // strings: the Runtime takes a copy, so it may go once Runtime::Create() has returned.
 struct RuntimeOptions {
-  // The device (device.h): DPDK devargs ("net_memif0,role=server", "0000:03:00.0"), "tap:NAME" or "xdp:INTERFACE".
+  // The device (device.h): DPDK devargs ("net_memif0,role=server", "0000:03:00.0"), "tap:NAME", "packet:INTERFACE" or
+  // "xdp:INTERFACE".
   std::string device;
   std::vector<wire::Ipv4Prefix> addresses;  // ours on that link; empty on xdp: the interface's
   std::vector<wire::Ipv4Address> gateways;  // default route; at most one
@@ -26,6 +29,11 @@ struct RuntimeOptions {
   uint32_t memory_mb = 128;  // Zbuf arena
   HugePages huge = HugePages::kAuto;
   TcpProfile tcp_profile = TcpProfile::kDataCentre;
+  // Per connection, in octets; 0: the profile's. What a Send() may leave queued, and what the window advertises.
+  uint32_t send_buffer_bytes = 0;
+  uint32_t receive_buffer_bytes = 0;
+  // Seeded faults between the device and the stack, for tests; none by default.
+  absl::optional<pmd::FaultOptions> faults;
   std::string pcap;  // file to write both directions to; empty: none
   int cpu = -1;      // pin the worker to this CPU; -1: leave it where it is
   Duration drain_limit = Duration::Seconds(2);

@@ -110,6 +110,10 @@ absl::Status Runtime::Init() {
   }
   if (absl::Status status = InitMemory(); !status.ok()) return status;
   if (absl::Status status = InitDevice(); !status.ok()) return status;
+  if (options_.faults.has_value()) {
+    faults_ = std::make_unique<pmd::FaultPacketIo>(*io_, *slab_, *options_.faults);
+    io_ = faults_.get();
+  }
   if (absl::Status status = InitPcap(); !status.ok()) return status;
   if (absl::Status status = InitAddresses(); !status.ok()) return status;
   return InitNetwork();
@@ -223,6 +227,8 @@ absl::Status Runtime::InitNetwork() {
   tcp::StackConfig tcp =
       options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
   tcp.mtu = SmallestMtu();
+  if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
+  if (options_.receive_buffer_bytes != 0) tcp.receive_buffer_bytes = options_.receive_buffer_bytes;
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
   if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
       !status.ok()) {
@@ -324,6 +330,7 @@ size_t Runtime::ReleaseAll() {
   if (pcap_ != nullptr && !pcap_->Flush().ok())
     LOG(ERROR) << "--pcap=" << options_.pcap << ": " << pcap_->status().message();
   pcap_.reset();
+  faults_.reset();
   io_ = nullptr;
   device_.reset();
   slab_->DrainReturns();

@@ -17,6 +17,7 @@
 #include "luna/apps/runtime/options.h"
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/zbuf.h"
+#include "luna/net/pmd/fault_io.h"
 #include "luna/net/pmd/pcap_io.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/clock.h"
@@ -83,8 +84,9 @@ class Runtime {
   std::unique_ptr<zbuf::Arena> arena_;
   std::unique_ptr<zbuf::Slab> slab_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<pmd::PcapPacketIo> pcap_;
-  pmd::PacketIo* io_ = nullptr;  // pcap_ or the device's
+  std::unique_ptr<pmd::FaultPacketIo> faults_;  // around the device
+  std::unique_ptr<pmd::PcapPacketIo> pcap_;     // around that
+  pmd::PacketIo* io_ = nullptr;                 // the outermost of these
   std::vector<wire::Ipv4Prefix> addresses_;
   std::vector<uint16_t> listen_ports_;
   std::unique_ptr<r2c::KernelPoller> poller_;

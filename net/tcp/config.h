@@ -43,14 +43,24 @@ struct StackConfig : ConnectionOptions {
   // --- Acknowledgement ---
   Duration delayed_ack = Duration::Microseconds(500);  // RFC 9293 §3.8.6.3 MUST-40: below 500 ms; 0 = at once
   uint32_t ack_every_segments = 2;                     // RFC 5681 §4.2: at least every second full-sized segment
-  uint32_t challenge_acks_per_second = 1000;           // RFC 5961 §7
-  uint32_t resets_per_second = 1000;                   // replies to segments without a connection
+  bool ack_small_segments = false;                     // segments that are not full-sized count, too (BSD)
+  // So many acknowledgements with new data leave at once when a connection begins, and after each pause of an RTO
+  // (Linux: 16). The default has none: a peer's slow start costs at most delayed_ack per round trip without.
+  uint8_t quick_acks = 0;
+  // An application that has read all there is and does not answer before the next flush has an acknowledgement sent at
+  // once (Linux). The default waits for the answer, up to delayed_ack.
+  bool ack_on_read = false;
+  uint32_t challenge_acks_per_second = 1000;  // RFC 5961 §7
+  uint32_t resets_per_second = 1000;          // replies to segments without a connection
   // --- Life cycle ---
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
   // --- Congestion (RFC 5681, 6928, 6582) ---
   uint32_t initial_window_segments = 10;
   // --- Buffers ---
+  // The receive buffer grows up to this as the application's reading speeds up (receive_tuner.h), unless the connection
+  // was given another size than the stack's receive_buffer_bytes. The window scale follows from the larger one.
+  uint32_t receive_buffer_max_bytes = 4u << 20;
   // Slices that a connection may hold unread, and that it may queue. Each pins an obj, however few octets it has:
   // without these limits a peer could have the whole slab with segments of one octet.
   uint32_t receive_slices_limit = 2048;
@@ -63,7 +73,11 @@ struct StackConfig : ConnectionOptions {
   // --- Options ---
   bool timestamps = true;    // RFC 7323
   bool window_scale = true;  // RFC 7323
-  bool sack = true;          // RFC 2018, and D-SACK (RFC 2883)
+  // RFC 7323 §5.4: of the timestamp clock, 1 ms to 1 s. (Finer is no use to a peer, and wraps within its segments'
+  // lives.)
+  Duration timestamp_tick = Duration::Milliseconds(1);
+  bool sack = true;   // RFC 2018
+  bool dsack = true;  // RFC 2883; needs `sack`
   EcnMode ecn = EcnMode::kOnRequest;
   // --- Ports (RFC 6056) and limits ---
   uint16_t ephemeral_first = 61440;  // LUNA §7.1: the range whose top four bits are set

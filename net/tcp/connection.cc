@@ -101,11 +101,15 @@ void Connection::NoteStarved() {
 void Connection::Establish(uint32_t window, const Segment& segment) {
   Enter(State::kEstablished);
   ClearTimers();
-  if (syns_sent_ == 1) sender_.rtt().Sample(segment.arrival - syn_sent_at_);
+  const Duration rtt = syns_sent_ == 1 ? segment.arrival - syn_sent_at_ : Duration::Zero();
+  if (syns_sent_ == 1) sender_.rtt().Sample(rtt);
   const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
   sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
   sender_.SetWindow(window, segment.seq, segment.ack);
   if (ecn_.negotiated()) core_.counters.ecn_connections.Increment();
+  acks_.Start(mss_ - option_bytes, core_.config);
+  tuner_.Start(options_.receive_buffer_bytes, receive_limit(), mss_, core_.config.initial_window_segments * mss_,
+               receiver_.edge(), rtt, segment.arrival);
   syn_pending_ = false;
   if (sender_.fin_queued()) Enter(State::kFinWait1);  // closed during the handshake
 }
@@ -169,7 +173,10 @@ uint32_t Connection::send_space() const {
 
 zbuf::ZChain Connection::Read(size_t limit) {
   zbuf::ZChain taken = receiver_.Take(limit);
-  if (CanReceive(state_) && receiver_.NeedsWindowUpdate(mss_)) AckNow();
+  tuner_.OnRead(taken.bytes());
+  if (!CanReceive(state_)) return taken;
+  const bool all = receiver_.readable_bytes() == 0;
+  if (receiver_.NeedsWindowUpdate(mss_) || acks_.OnRead(all, core_.config)) AckNow();
   return taken;
 }
 

@@ -23,6 +23,7 @@
 #include "absl/types/span.h"
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/ip/datagram.h"
+#include "luna/net/tcp/ack_policy.h"
 #include "luna/net/tcp/config.h"
 #include "luna/net/tcp/connection_info.h"
 #include "luna/net/tcp/connection_options.h"
@@ -30,7 +31,9 @@
 #include "luna/net/tcp/ecn.h"
 #include "luna/net/tcp/event.h"
 #include "luna/net/tcp/network_error.h"
+#include "luna/net/tcp/receive_tuner.h"
 #include "luna/net/tcp/receiver.h"
+#include "luna/net/tcp/sack_report.h"
 #include "luna/net/tcp/segment.h"
 #include "luna/net/tcp/sender.h"
 #include "luna/net/tcp/state.h"
@@ -100,6 +103,9 @@ class Connection final : private timer::Timer {
   // buffer at the time of the SYN decides the window scale, and mss_clamp what our SYN announces: set those by
   // ListenOptions or Connect(). InvalidArgument, and nothing changed, for values that no connection can have.
   absl::Status SetOptions(const ConnectionOptions& options, Time now);
+  // Acknowledge at once, or not, until the conversation decides anew (TCP_QUICKACK; ack_policy.h).
+  void SetQuickAck(bool on);
+  bool quick_ack() const { return acks_.quick(); }
 
   // --- Facts ---
   // The last that the network said (RFC 9293 MUST-47), kNone when nothing; the reason of kUnreachable.
@@ -153,6 +159,9 @@ class Connection final : private timer::Timer {
   bool SendQueueFull() const;
   uint32_t send_limit() const { return options_.send_buffer_bytes; }
 
+  // How far the receive buffer may grow.
+  uint32_t receive_limit() const;
+
   // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
   uint32_t OnSegment(Segment& segment, Time now);
   bool IsPredicted(const Segment& segment) const;
@@ -161,23 +170,33 @@ class Connection final : private timer::Timer {
   uint32_t InSynchronised(Segment& segment, Time now);
   bool PassesPaws(const Segment& segment, Time now);
   bool CheckSequence(Segment& segment, Time now);
+  // Not further back than a whole window.
+  bool IsRecent(SeqNum seq) const { return static_cast<uint32_t>(receiver_.nxt() - seq) <= receiver_.buffer_bytes(); }
   uint32_t OnOldAck(const Segment& segment, Time now);
   uint32_t OnReset(const Segment& segment, Time now);
   uint32_t OnUnexpectedSyn(const Segment& segment, Time now);
   bool CheckAck(const Segment& segment, Time now, uint32_t* events);
   bool CompleteHandshake(const Segment& segment, Time now, uint32_t* events);
   uint32_t OnFinAcknowledged();
-  uint32_t OnText(Segment& segment, Time now);
-  uint32_t OnFin(const Segment& segment);
-  uint32_t ReachFin();
   void LearnSynOptions(const Segment& segment, Time now);
-  uint32_t OnUrgent(const Segment& segment);
-  void NoteTimestamp(const Segment& segment, Time now);
-  void NoteCongestionMark(const Segment& segment);
-  void NoteReceived(uint32_t bytes, Time now);
   void ChallengeAck(Time now);
   void AckNow();
   uint32_t WritableEvent();
+
+  // --- connection_receive.cc: what a segment brings, and when it is acknowledged ---
+  uint32_t OnUrgent(const Segment& segment);
+  void TrimToWindow(Segment* segment);
+  uint32_t OnText(Segment& segment, Time now);
+  uint32_t OnTextInOrder(Segment& segment, Time now);
+  void OnTextAhead(Segment& segment);
+  uint32_t OnFin(const Segment& segment);
+  uint32_t ReachFin();
+  void NoteTimestamp(const Segment& segment, Time now);
+  void NoteCongestionMark(const Segment& segment);
+  // RCV.NXT has moved by `moved` octets because of `segment`, which held `payload` of them.
+  void NoteReceived(const Segment& segment, uint32_t payload, uint32_t moved, Time now);
+  void NoteDuplicate(SeqNum start, SeqNum end);
+  Duration EchoAge(const Segment& segment, Time now) const;
 
   // --- connection_output.cc ---
   // Appends what is to be sent now to `out`, until out->size() reaches `limit`. True when nothing is left to do.
@@ -189,8 +208,10 @@ class Connection final : private timer::Timer {
   bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
   bool OutputAck(Time now, ip::OutBatch* out);
   void PointToUrgent(SegmentHeader* header) const;
-  void NoteAckSent();
-  void FillOptions(Time now, wire::TcpOptions* options) const;
+  void NoteAckSent(const wire::TcpOptions& options);
+  // Timestamps, and SACK blocks in at most `room` octets. Null when there are none, else `options`.
+  const wire::TcpOptions* FillOptions(Time now, uint32_t room, wire::TcpOptions* options) const;
+  bool HasSackNews() const { return sack_ && (!receiver_.out_of_order().empty() || sacks_.duplicate_waits()); }
   uint32_t TimestampNow(Time now) const;
 
   // --- connection_timers.cc ---
@@ -209,21 +230,19 @@ class Connection final : private timer::Timer {
   bool timestamps_ = false;  // negotiated
   bool sack_ = false;        // negotiated: both SYNs had SACK-permitted (RFC 2018 §2)
   Ecn ecn_;
-  bool ack_now_ = false;             // an ACK is owed and does not wait
-  uint8_t duplicate_acks_owed_ = 0;  // one for each segment that came ahead of a hole (RFC 5681 §4.2)
-  bool in_output_ = false;           // in core_.output
-  bool want_writable_ = false;       // a kWritable event is owed
-  bool app_closed_ = false;          // Close() was called: nobody will read
+  bool in_output_ = false;      // in core_.output
+  bool want_writable_ = false;  // a kWritable event is owed
+  bool app_closed_ = false;     // Close() was called: nobody will read
   bool fin_received_ = false;
-  bool fin_pending_ = false;    // a FIN was seen ahead of RCV.NXT, at fin_seq_
-  uint32_t unacked_bytes_ = 0;  // received in order since our last ACK
-  uint32_t ts_recent_ = 0;      // RFC 7323 §4.3
+  bool fin_pending_ = false;  // a FIN was seen, at fin_seq_, and not reached yet
+  uint32_t ts_recent_ = 0;    // RFC 7323 §4.3
   SeqNum last_ack_sent_;
   Sender sender_;
   Receiver receiver_;
+  AckPolicy acks_;
+  ReceiveTuner tuner_;
   Time retransmit_deadline_ = Time::Infinite();  // also SYN and persist
-  Time ack_deadline_ = Time::Infinite();
-  Time life_deadline_ = Time::Infinite();  // FIN-WAIT-2 of a closed connection
+  Time life_deadline_ = Time::Infinite();        // FIN-WAIT-2 of a closed connection
   wire::FourTuple tuple_;
   void* owner_ = nullptr;
   void* context_ = nullptr;
@@ -231,6 +250,7 @@ class Connection final : private timer::Timer {
   // Rare.
   ConnectionOptions options_;
   Listener* listener_ = nullptr;  // while half_open_
+  SackReport sacks_;
   SeqNum fin_seq_;
   SeqNum urgent_;  // RCV.UP
   uint32_t timestamp_offset_ = 0;

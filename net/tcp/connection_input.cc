@@ -48,7 +48,8 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   }
   if (sender_.flight() < sender_.queue().bytes() || sender_.fin_queued()) NoteOutput();
   if (s.payload_bytes() == 0) return events;
-  NoteReceived(receiver_.AcceptInOrder(std::move(s.payload)), now);
+  const uint32_t payload = s.payload_bytes();
+  NoteReceived(s, payload, receiver_.AcceptInOrder(std::move(s.payload)), now);
   return events | EventBits::kReadable;
 }
 
@@ -124,6 +125,7 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
   core_.drops.Count(DropReason::kTcpPaws);
   // An ACK for an ACK could go on for ever between two ends that both see old timestamps.
   if (s.length() > 0) {
+    if (s.end() <= receiver_.nxt()) NoteDuplicate(s.seq, s.end());
     AckNow();
   } else {
     ChallengeAck(now);
@@ -150,9 +152,15 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   // Strictly they are outside; without them both directions may wait for a time-out.
   if (s.length() == 0 && s.seq == receiver_.edge()) return true;
   // With a closed window nothing is acceptable, but acknowledgements still count (RFC 9293 §3.10.7.4, MUST-66).
-  if (receiver_.window() == 0 && s.seq == receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
-    if (s.length() > 0) AckNow();
-    s.TrimAfter(s.seq);
+  // So does a FIN, which needs no room.
+  const bool at_nxt =
+      s.seq == receiver_.nxt() || (!s.Has(TcpFlags::kRst) && IsRecent(s.seq) && s.end() > receiver_.nxt());
+  if (receiver_.window() == 0 && at_nxt && !s.Has(TcpFlags::kSyn)) {
+    s.TrimBefore(receiver_.nxt());
+    if (s.payload_bytes() > 0) {
+      AckNow();
+      s.TrimAfter(s.seq);
+    }
     return true;
   }
   core_.drops.Count(s.end() <= receiver_.nxt() && s.length() > 0 ? DropReason::kTcpDuplicate
@@ -162,8 +170,12 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   // of the peer's keep-alive or persist timer. Anything else might be blind, or the other end of an endless exchange of
   // acknowledgements.
   const bool probe = s.length() == 0 && s.seq + 1 == receiver_.nxt();
-  if (probe || (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn))) {
+  if (probe) {
     AckNow();
+  } else if (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
+    NoteDuplicate(s.seq, s.end());
+    acks_.OnTrouble(core_.config);
+    NoteOutput();
   } else {
     ChallengeAck(now);
   }
@@ -173,8 +185,7 @@ bool Connection::CheckSequence(Segment& s, Time now) {
 // What was received before may still carry news of our own data. Were it ignored, two ends that have both gone back to
 // old numbers after a time-out would never hear each other. The RFC drops such a segment whole; BSD does as here.
 uint32_t Connection::OnOldAck(const Segment& s, Time now) {
-  const bool recent =
-      s.end() <= receiver_.nxt() && static_cast<uint32_t>(receiver_.nxt() - s.seq) <= options_.receive_buffer_bytes;
+  const bool recent = s.end() <= receiver_.nxt() && IsRecent(s.seq);
   uint32_t events = 0;
   if (IsSynchronised(state_) && recent &&
       (s.flags & (TcpFlags::kAck | TcpFlags::kSyn | TcpFlags::kRst)) == TcpFlags::kAck && s.ack > sender_.una() &&
@@ -271,125 +282,6 @@ uint32_t Connection::OnFinAcknowledged() {
   }
 }
 
-// RFC 9293 §3.10.7.4, sixth: RCV.UP only moves forward; the application hears of it when that is ahead of what it has
-// read, and once for a run of urgent data that goes on where it was announced to end.
-uint32_t Connection::OnUrgent(const Segment& s) {
-  if (!CanReceive(state_) || read_shut_ || app_closed_ || s.urgent == 0) return 0;
-  const SeqNum pointer = s.seq + s.urgent;
-  if (has_urgent_ && pointer <= urgent_) return 0;
-  const uint32_t before = urgent_bytes();
-  has_urgent_ = true;
-  urgent_ = pointer;
-  return urgent_bytes() > before ? EventBits::kUrgent : 0;
-}
-
-uint32_t Connection::OnText(Segment& s, Time now) {
-  if (s.payload_bytes() == 0 || !CanReceive(state_)) return 0;
-  const SeqNum data_end = s.seq + s.payload_bytes();
-  if (app_closed_ && data_end > receiver_.nxt()) {
-    // Nobody will read it: say so (RFC 9293 §3.6.1, RFC 2525 §2.17).
-    core_.drops.Count(DropReason::kTcpClosedReceive);
-    Abort();
-    return 0;
-  }
-  s.TrimBefore(receiver_.nxt());
-  s.TrimAfter(receiver_.edge());
-  if (s.payload_bytes() == 0) {
-    AckNow();
-    return 0;
-  }
-  NoteCongestionMark(s);
-  const bool in_order = s.seq == receiver_.nxt();
-  // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
-  // hole does not count against the segment that fills it.
-  const size_t held = receiver_.readable_slices() + (in_order ? 0 : receiver_.out_of_order().slices());
-  if (held >= core_.config.receive_slices_limit) {
-    core_.drops.Count(DropReason::kTcpMemory);
-    s.TrimAfter(s.seq);
-    AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too
-    return 0;
-  }
-  if (in_order) {
-    const bool filled_hole = !receiver_.out_of_order().empty();
-    const uint32_t bytes = receiver_.AcceptInOrder(std::move(s.payload));
-    NoteReceived(bytes, now);
-    if (filled_hole) AckNow();  // RFC 5681 §4.2
-    s.seq = receiver_.nxt();    // what is left of the segment is its FIN
-    if (!read_shut_) return EventBits::kReadable;
-    receiver_.DropNewest(bytes);
-    return 0;
-  }
-  const SeqNum after = s.seq + s.payload_bytes();
-  if (!receiver_.AcceptOutOfOrder(s.seq, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
-  s.seq = after;
-  if (duplicate_acks_owed_ < UINT8_MAX) ++duplicate_acks_owed_;  // at once, one for each (RFC 5681 §4.2)
-  NoteOutput();
-  return 0;
-}
-
-// The FIN sits at s.seq + payload, and OnText() has moved s.seq past the payload.
-uint32_t Connection::OnFin(const Segment& s) {
-  if (s.Has(TcpFlags::kFin) && !fin_received_ && CanReceive(state_)) {
-    fin_pending_ = true;
-    fin_seq_ = s.seq + s.payload_bytes();
-    if (fin_seq_ != receiver_.nxt()) AckNow();
-  } else if (s.Has(TcpFlags::kFin)) {
-    AckNow();  // a retransmission
-  }
-  return fin_pending_ && fin_seq_ == receiver_.nxt() ? ReachFin() : 0;
-}
-
-uint32_t Connection::ReachFin() {
-  fin_pending_ = false;
-  fin_received_ = true;
-  receiver_.AcceptFin();
-  AckNow();
-  switch (state_) {
-    case State::kEstablished:
-      Enter(State::kCloseWait);
-      return EventBits::kPeerClosed;
-    case State::kFinWait1:
-      Enter(State::kClosing);
-      return EventBits::kPeerClosed;
-    case State::kFinWait2:
-      Enter(State::kTimeWait);
-      EnterClosed(CloseReason::kNormal);
-      return EventBits::kPeerClosed | EventBits::kClosed;
-    default:
-      return 0;
-  }
-}
-
-// RFC 7323 §4.3 (2): only a segment that spans the last acknowledgement may set TS.Recent.
-void Connection::NoteTimestamp(const Segment& s, Time now) {
-  if (!timestamps_ || !s.options.has_timestamp || s.seq > last_ack_sent_) return;
-  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0 || now - ts_recent_at_ > kTimestampLife) {
-    ts_recent_ = s.options.tsval;
-    ts_recent_at_ = now;
-  }
-}
-
-// RFC 3168 §6.1.3. Marks on anything but acceptable data prove nothing (§6.1.5): only OnText() comes here.
-void Connection::NoteCongestionMark(const Segment& s) {
-  const bool marked = s.ecn == ip::Ecn::kCe;
-  if (marked) core_.counters.ecn_marks_in.Increment();
-  if (ecn_.OnData(marked, s.flags)) AckNow();
-}
-
-void Connection::NoteReceived(uint32_t bytes, Time now) {
-  duplicate_acks_owed_ = 0;
-  core_.counters.bytes_in.Add(bytes);
-  unacked_bytes_ += bytes;
-  if (unacked_bytes_ >= core_.config.ack_every_segments * sender_.mss() ||
-      core_.config.delayed_ack == Duration::Zero()) {
-    AckNow();
-  } else if (ack_deadline_.is_infinite()) {
-    ack_deadline_ = now + core_.config.delayed_ack;
-    Rearm();
-  }
-  if (fin_pending_ && fin_seq_ == receiver_.nxt()) AckNow();
-}
-
 void Connection::ChallengeAck(Time now) {
   if (core_.challenge_acks.Allow(now)) {
     AckNow();
@@ -399,7 +291,7 @@ void Connection::ChallengeAck(Time now) {
 }
 
 void Connection::AckNow() {
-  ack_now_ = true;
+  acks_.Now();
   NoteOutput();
 }
 

@@ -16,19 +16,20 @@ bool Connection::Output(Time now, size_t limit, ip::OutBatch* out) {
     case State::kSynSent:
     case State::kSynReceived:
       // Before the handshake is over only what is out of place is acknowledged (RFC 9293 §3.10.7.4, first).
-      return (!syn_pending_ || OutputSyn(now, out)) && (!ack_now_ || OutputAck(now, out));
+      return (!syn_pending_ || OutputSyn(now, out)) && (!acks_.due() || OutputAck(now, out));
     case State::kTimeWait:
-      return !ack_now_ || OutputAck(now, out);
+      return !acks_.due() || OutputAck(now, out);
     default:
       return OutputData(now, limit, out) && OutputAcks(now, limit, out);
   }
 }
 
 bool Connection::OutputAcks(Time now, size_t limit, ip::OutBatch* out) {
-  for (; duplicate_acks_owed_ > 0; --duplicate_acks_owed_) {
+  while (acks_.duplicates_owed() > 0) {
     if (out->size() >= limit || !OutputAck(now, out)) return false;
+    acks_.OnDuplicateSent();
   }
-  return !ack_now_ || OutputAck(now, out);
+  return !acks_.due() || OutputAck(now, out);
 }
 
 bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
@@ -49,7 +50,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
       .seq = sender_.iss(),
       .ack = answer ? receiver_.nxt() : SeqNum(),
       .flags = static_cast<uint16_t>(TcpFlags::kSyn | (answer ? TcpFlags::kAck : 0) | ecn_flags),
-      .window = static_cast<uint16_t>(std::min<uint32_t>(options_.receive_buffer_bytes, 0xffff)),
+      .window = receiver_.SynWindow(options_.receive_buffer_bytes),
       .ttl = options_.ttl,
       .dscp = options_.dscp,
       .options = &options,
@@ -60,7 +61,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   syn_pending_ = false;
   syn_sent_at_ = now;
   if (syns_sent_ < 2) ++syns_sent_;
-  ack_now_ = false;
+  acks_.OnSent();
   return true;
 }
 
@@ -93,7 +94,8 @@ bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
 
 bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
-  FillOptions(now, &options);
+  // What the payload leaves of a full-sized segment is for SACK blocks.
+  const wire::TcpOptions* filled = FillOptions(now, sender_.mss() - std::min(sender_.mss(), plan.bytes), &options);
   uint16_t flags = TcpFlags::kAck | ecn_.echo_flags();
   // RFC 3168 §6.1.4, §6.1.5: only new data is ECT, and only there does CWR count.
   const bool ect = ecn_.sends_ect() && plan.bytes > 0 && !plan.retransmit && !probe_pending_;
@@ -107,7 +109,7 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
                        .window = receiver_.Advertise(mss_),
                        .ttl = options_.ttl,
                        .dscp = options_.dscp,
-                       .options = timestamps_ ? &options : nullptr};
+                       .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
   const auto offset = static_cast<uint32_t>(plan.seq - sender_.una());
@@ -119,13 +121,14 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   out->push_back(std::move(datagram));
   core_.counters.bytes_out.Add(plan.bytes);
   if (plan.retransmit) core_.counters.segments_retransmitted.Increment();
-  NoteAckSent();
+  if (plan.bytes > 0 && !plan.retransmit) acks_.OnDataSent(core_.config, now);
+  NoteAckSent(options);
   return true;
 }
 
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
-  FillOptions(now, &options);
+  const wire::TcpOptions* filled = FillOptions(now, wire::TcpOptions::kMaximumSize, &options);
   SegmentHeader header{.tuple = tuple_,
                        .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
                        .ack = receiver_.nxt(),
@@ -133,12 +136,12 @@ bool Connection::OutputAck(Time now, ip::OutBatch* out) {
                        .window = receiver_.Advertise(mss_),
                        .ttl = options_.ttl,
                        .dscp = options_.dscp,
-                       .options = timestamps_ ? &options : nullptr};
+                       .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
   if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
   out->push_back(std::move(datagram));
-  NoteAckSent();
+  NoteAckSent(options);
   return true;
 }
 
@@ -149,23 +152,29 @@ void Connection::PointToUrgent(SegmentHeader* header) const {
   header->urgent = static_cast<uint16_t>(std::min<uint32_t>(static_cast<uint32_t>(sender_.up() - header->seq), 0xffff));
 }
 
-void Connection::NoteAckSent() {
-  ack_now_ = false;
-  unacked_bytes_ = 0;
-  ack_deadline_ = Time::Infinite();
+void Connection::NoteAckSent(const wire::TcpOptions& options) {
   last_ack_sent_ = receiver_.nxt();
+  // Data that left no room for the blocks has not said what was to be said at once.
+  const bool untold = acks_.due() && options.sack_count == 0 && HasSackNews();
+  acks_.OnSent();
+  if (untold) acks_.Now();
+  if (options.sack_count > 0) sacks_.OnSent();
 }
 
-void Connection::FillOptions(Time now, wire::TcpOptions* options) const {
-  if (!timestamps_) return;
-  options->has_timestamp = true;
-  options->tsval = TimestampNow(now);
-  options->tsecr = ts_recent_;
+const wire::TcpOptions* Connection::FillOptions(Time now, uint32_t room, wire::TcpOptions* options) const {
+  if (timestamps_) {
+    options->has_timestamp = true;
+    options->tsval = TimestampNow(now);
+    options->tsecr = ts_recent_;
+  }
+  constexpr uint32_t kHead = 4;  // nop, nop, kind, length
+  if (HasSackNews() && room >= kHead) {
+    const uint32_t blocks = std::min<uint32_t>((room - kHead) / wire::TcpOption::kSackBlockLength, timestamps_ ? 3 : 4);
+    sacks_.Fill(receiver_.out_of_order(), receiver_.nxt(), blocks, options);
+  }
+  return timestamps_ || options->sack_count > 0 ? options : nullptr;
 }
 
-// A tick of 1 ms: within RFC 7323 §5.4's range, and what Linux peers use.
-uint32_t Connection::TimestampNow(Time now) const {
-  return timestamp_offset_ + static_cast<uint32_t>(now.nanoseconds() / (1000 * 1000));
-}
+uint32_t Connection::TimestampNow(Time now) const { return timestamp_offset_ + core_.timestamp_clock.Ticks(now); }
 
 }  // namespace luna::tcp

@@ -8,13 +8,14 @@
 namespace luna::tcp {
 
 void Connection::Rearm() {
-  const Time earliest = std::min({retransmit_deadline_, ack_deadline_, life_deadline_});
+  const Time earliest = std::min({retransmit_deadline_, acks_.deadline(), life_deadline_});
   if (earliest.is_infinite()) return;
   if (!armed() || earliest < deadline()) core_.wheel.Arm(*this, earliest);
 }
 
 void Connection::ClearTimers() {
-  retransmit_deadline_ = ack_deadline_ = life_deadline_ = Time::Infinite();
+  retransmit_deadline_ = life_deadline_ = Time::Infinite();
+  acks_.ClearDeadline();
   persisting_ = false;
   core_.wheel.Cancel(*this);
 }
@@ -41,9 +42,9 @@ void Connection::SetRetransmitTimer(Time now) {
 
 uint32_t Connection::OnTimer(Time now) {
   uint32_t events = 0;
-  if (ack_deadline_ <= now) {
-    ack_deadline_ = Time::Infinite();
-    AckNow();
+  if (acks_.deadline() <= now) {
+    acks_.OnDeadline();
+    NoteOutput();
   }
   if (retransmit_deadline_ <= now) events |= OnRetransmitTimer(now);
   if (state_ != State::kClosed && life_deadline_ <= now) {

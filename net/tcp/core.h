@@ -14,6 +14,7 @@
 #include "luna/net/ip/datagram.h"
 #include "luna/net/tcp/config.h"
 #include "luna/net/tcp/segment.h"
+#include "luna/net/tcp/timestamp_clock.h"
 #include "luna/sched/timer/timer_wheel.h"
 
 namespace luna::tcp {
@@ -77,6 +78,7 @@ struct Core {
       : config(stack_config),
         slab(header_slab),
         drops(drop_counters),
+        timestamp_clock(stack_config.timestamp_tick),
         wheel(now),
         challenge_acks(stack_config.challenge_acks_per_second),
         resets(stack_config.resets_per_second) {}
@@ -94,6 +96,7 @@ struct Core {
   zbuf::Slab& slab;
   stats::DropCounters& drops;
   StackCounters counters;
+  const TimestampClock timestamp_clock;
   timer::TimerWheel wheel;
   RateLimiter challenge_acks;
   RateLimiter resets;

@@ -5,11 +5,37 @@
 
 namespace luna::tcp {
 
+size_t Reassembly::FirstEndingAfter(SeqNum number) const {
+  // Segments mostly come behind all the others.
+  if (blocks_.empty() || blocks_.back().end() <= number) return blocks_.size();
+  const auto before = [number](const Block& b) { return b.end() <= number; };
+  return static_cast<size_t>(std::partition_point(blocks_.begin(), blocks_.end(), before) - blocks_.begin());
+}
+
+const Reassembly::Block* Reassembly::Holding(SeqNum number) const {
+  const size_t index = FirstEndingAfter(number);
+  return index < blocks_.size() && blocks_[index].start <= number ? &blocks_[index] : nullptr;
+}
+
+Reassembly::Range Reassembly::FirstHeld(SeqNum start, SeqNum end) const {
+  const size_t index = FirstEndingAfter(start);
+  if (index == blocks_.size() || blocks_[index].start >= end) return {end, end};
+  return {Max(start, blocks_[index].start), Min(end, blocks_[index].end())};
+}
+
+void Reassembly::TruncateAt(SeqNum end) {
+  while (!blocks_.empty() && blocks_.back().end() > end) {
+    Block& last = blocks_.back();
+    const auto cut = static_cast<uint32_t>(last.end() - Max(end, last.start));
+    bytes_ -= cut;
+    last.data.TrimBack(cut);
+    if (last.data.empty()) blocks_.pop_back();
+  }
+}
+
 bool Reassembly::Insert(SeqNum start, zbuf::ZChain data) {
-  // First block that ends after `start`: all before it are irrelevant.
-  size_t index = static_cast<size_t>(
-      std::partition_point(blocks_.begin(), blocks_.end(), [start](const Block& b) { return b.end() <= start; }) -
-      blocks_.begin());
+  // All blocks that end before `start` are irrelevant.
+  size_t index = FirstEndingAfter(start);
   while (!data.empty()) {
     const auto length = static_cast<uint32_t>(data.bytes());
     if (index == blocks_.size() || blocks_[index].start >= start + length) return Place(index, start, std::move(data));

@@ -30,6 +30,19 @@ class Reassembly {
   // kMaxBlocks: what did not fit is released (the peer sends it again).
   bool Insert(SeqNum start, zbuf::ZChain data);
 
+  // The block that holds `number`, or null. O(log blocks).
+  const Block* Holding(SeqNum number) const;
+  // The first run of octets in [start, end) that is here already: what the peer has sent twice. Empty (start == end)
+  // when all of them are new. O(log blocks).
+  struct Range {
+    SeqNum start;
+    SeqNum end;
+  };
+  Range FirstHeld(SeqNum start, SeqNum end) const;
+
+  // Releases what lies at or after `end`: nothing follows a FIN.
+  void TruncateAt(SeqNum end);
+
   // Takes the data that begins at `next`, or an empty chain. Drops what lies before `next`.
   zbuf::ZChain TakeFrom(SeqNum next);
 
@@ -46,6 +59,8 @@ class Reassembly {
   void Clear();
 
  private:
+  // Index of the first block that ends after `number`; blocks_.size() when none does.
+  size_t FirstEndingAfter(SeqNum number) const;
   // Puts one piece into the gap before blocks_[index], joining neighbours that it touches.
   bool Place(size_t index, SeqNum start, zbuf::ZChain piece);
 

@@ -28,9 +28,20 @@ class Receiver {
   void Start(SeqNum irs, uint32_t buffer_bytes, uint8_t shift) {
     irs_ = irs;
     nxt_ = irs + 1;
-    edge_ = nxt_ + std::min<uint32_t>(buffer_bytes, 0xffff);
-    buffer_bytes_ = std::min(buffer_bytes, uint32_t{0xffff} << shift);  // what can be advertised
+    edge_ = nxt_ + SynWindow(buffer_bytes);
     shift_ = shift;
+    SetBuffer(buffer_bytes);
+  }
+
+  // How much may wait here, in order and not. A smaller number takes no promise back: the edge stays, and the window
+  // closes as data comes. As much as the window scale can express.
+  void SetBuffer(uint32_t bytes) { buffer_bytes_ = std::min(bytes, uint32_t{0xffff} << shift_); }
+  uint32_t buffer_bytes() const { return buffer_bytes_; }
+  // No window larger than this is offered. Zero: no clamp.
+  void SetClamp(uint32_t bytes) { clamp_bytes_ = bytes == 0 ? kMaxWindowBytes : bytes; }
+  // What a SYN says: unscaled. Before Start().
+  uint16_t SynWindow(uint32_t buffer_bytes) const {
+    return static_cast<uint16_t>(std::min({buffer_bytes, clamp_bytes_, uint32_t{0xffff}}));
   }
 
   SeqNum irs() const { return irs_; }
@@ -65,6 +76,9 @@ class Receiver {
 
   bool AcceptOutOfOrder(SeqNum seq, zbuf::ZChain data) { return out_of_order_.Insert(seq, std::move(data)); }
 
+  // Nothing will be accepted at or after `end`: there the peer's data ends.
+  void TruncateAt(SeqNum end) { out_of_order_.TruncateAt(end); }
+
   // The FIN at RCV.NXT was reached.
   void AcceptFin() {
     nxt_ += 1;
@@ -97,7 +111,7 @@ class Receiver {
     const SeqNum target = nxt_ + FreeBytes();
     if (target <= edge_) return false;
     const auto step = static_cast<uint32_t>(target - edge_);
-    return step >= std::min(buffer_bytes_ / 2, std::max(2 * mss, buffer_bytes_ / 4)) ||
+    return step >= std::min(Limit() / 2, std::max(2 * mss, Limit() / 4)) ||
            (window() < mss && WorthAdvertising(target, mss));
   }
 
@@ -106,9 +120,6 @@ class Receiver {
   uint32_t readable_bytes() const { return static_cast<uint32_t>(readable_.bytes()); }
   size_t readable_slices() const { return readable_.slice_count(); }
   const Reassembly& out_of_order() const { return out_of_order_; }
-
-  // A new limit: larger ones open the window further, smaller ones let it close as data comes; the edge stays.
-  void set_buffer_bytes(uint32_t bytes) { buffer_bytes_ = std::min(bytes, uint32_t{0xffff} << shift_); }
 
   // Drops the last `bytes` that came in order: nobody will read them.
   void DropNewest(uint32_t bytes) { readable_.TrimBack(bytes); }
@@ -120,18 +131,20 @@ class Receiver {
   }
 
  private:
+  uint32_t Limit() const { return std::min(buffer_bytes_, clamp_bytes_); }
   uint32_t FreeBytes() const {
     const uint32_t used = readable_bytes();
-    return used < buffer_bytes_ ? buffer_bytes_ - used : 0;
+    return std::min(used < buffer_bytes_ ? buffer_bytes_ - used : 0, clamp_bytes_);
   }
   bool WorthAdvertising(SeqNum target, uint32_t mss) const {
-    return static_cast<uint32_t>(target - edge_) >= std::min(mss, buffer_bytes_ / 2);
+    return static_cast<uint32_t>(target - edge_) >= std::min(mss, Limit() / 2);
   }
 
   SeqNum irs_;
   SeqNum nxt_;
   SeqNum edge_;
   uint32_t buffer_bytes_ = 0;
+  uint32_t clamp_bytes_ = kMaxWindowBytes;
   uint8_t shift_ = 0;
   zbuf::ZChain readable_;  // in order, not yet taken by the application
   Reassembly out_of_order_;

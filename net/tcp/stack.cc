@@ -224,7 +224,7 @@ void Stack::InTimeWait(const Segment& segment, Time now) {
   }
   wire::TcpOptions options;
   options.has_timestamp = record->timestamps;
-  options.tsval = record->timestamp_offset + static_cast<uint32_t>(now.nanoseconds() / (1000 * 1000));
+  options.tsval = record->timestamp_offset + core_.timestamp_clock.Ticks(now);
   options.tsecr = record->ts_recent;
   core_.Reply({.tuple = segment.tuple,
                .seq = record->snd_nxt,

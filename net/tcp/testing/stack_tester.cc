@@ -51,6 +51,7 @@ StackConfig StackTester::Plain() {
   config.timestamps = false;
   config.window_scale = false;
   config.receive_buffer_bytes = 0xffff;
+  config.receive_buffer_max_bytes = 0;
   config.delayed_ack = Duration::Zero();
   config.secret = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
   return config;

@@ -110,8 +110,8 @@ struct Peer {
 class StackTester {
  public:
   static constexpr Time kStart = Time::FromNanoseconds(int64_t{1000} * 1000 * 1000 * 1000);
-  // Settings that make scripts short: no timestamps, no window scaling, no delay of acknowledgements, 1 s of everything
-  // else as in DataCentre().
+  // Settings that make scripts short: no timestamps, no window scaling, no delay of acknowledgements, a receive buffer
+  // of 64 KB that does not grow; everything else as in DataCentre().
   static StackConfig Plain();
 
   explicit StackTester(const StackConfig& config = Plain(), size_t memory_bytes = size_t{16} << 20);

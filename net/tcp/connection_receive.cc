@@ -1,0 +1,162 @@
+// What a segment brings: urgent pointer, text and FIN (RFC 9293 §3.10.7.4, sixth to eighth), timestamps, congestion
+// marks; and when that is acknowledged, and with which SACK blocks.
+
+#include <algorithm>
+#include <utility>
+
+#include "luna/net/tcp/connection.h"
+
+namespace luna::tcp {
+
+using stats::DropReason;
+using wire::TcpFlags;
+
+// RFC 9293 §3.10.7.4, sixth: RCV.UP only moves forward; the application hears of it when that is ahead of what it has
+// read, and once for a run of urgent data that goes on where it was announced to end.
+uint32_t Connection::OnUrgent(const Segment& s) {
+  if (!CanReceive(state_) || read_shut_ || app_closed_ || s.urgent == 0) return 0;
+  const SeqNum pointer = s.seq + s.urgent;
+  if (has_urgent_ && pointer <= urgent_) return 0;
+  const uint32_t before = urgent_bytes();
+  has_urgent_ = true;
+  urgent_ = pointer;
+  return urgent_bytes() > before ? EventBits::kUrgent : 0;
+}
+
+// Leaves what is new and acceptable. A FIN that the window just reaches passes: it needs no room. Nothing passes that
+// lies beyond a FIN, whichever of the two came first.
+void Connection::TrimToWindow(Segment* s) {
+  if (s->payload_bytes() > 0 && s->seq < receiver_.nxt()) {
+    NoteDuplicate(s->seq, Min(receiver_.nxt(), s->seq + s->payload_bytes()));
+    s->TrimBefore(receiver_.nxt());
+  }
+  const SeqNum limit = fin_pending_ ? Min(receiver_.edge(), fin_seq_) : receiver_.edge();
+  if (s->seq + s->payload_bytes() > limit) s->TrimAfter(Max(limit, s->seq));
+  if (s->Has(TcpFlags::kFin) && !fin_pending_) {
+    fin_pending_ = true;
+    fin_seq_ = s->seq + s->payload_bytes();
+    receiver_.TruncateAt(fin_seq_);
+  }
+}
+
+uint32_t Connection::OnText(Segment& s, Time now) {
+  if (!CanReceive(state_)) return 0;
+  const uint32_t came = s.payload_bytes();
+  if (came > 0 && app_closed_ && s.seq + came > receiver_.nxt()) {
+    // Nobody will read it: say so (RFC 9293 §3.6.1, RFC 2525 §2.17).
+    core_.drops.Count(DropReason::kTcpClosedReceive);
+    Abort();
+    return 0;
+  }
+  TrimToWindow(&s);
+  if (s.payload_bytes() == 0) {
+    if (came > 0) AckNow();
+    return 0;
+  }
+  NoteCongestionMark(s);
+  const bool in_order = s.seq == receiver_.nxt();
+  // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
+  // hole does not count against the segment that fills it.
+  const size_t held = receiver_.readable_slices() + (in_order ? 0 : receiver_.out_of_order().slices());
+  if (held >= core_.config.receive_slices_limit) {
+    core_.drops.Count(DropReason::kTcpMemory);
+    s.TrimAfter(s.seq);
+    AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too
+    return 0;
+  }
+  if (sack_) {
+    const Reassembly::Range held_already = receiver_.out_of_order().FirstHeld(s.seq, s.seq + s.payload_bytes());
+    if (held_already.start != held_already.end) NoteDuplicate(held_already.start, held_already.end);
+  }
+  if (in_order) return OnTextInOrder(s, now);
+  OnTextAhead(s);
+  return 0;
+}
+
+uint32_t Connection::OnTextInOrder(Segment& s, Time now) {
+  const bool filled_hole = !receiver_.out_of_order().empty();
+  const uint32_t payload = s.payload_bytes();
+  const uint32_t moved = receiver_.AcceptInOrder(std::move(s.payload));
+  NoteReceived(s, payload, moved, now);
+  // RFC 5681 §4.2; RFC 2883 §4: a duplicate is told at once.
+  if (filled_hole || (sack_ && sacks_.duplicate_waits())) AckNow();
+  if (!read_shut_) return EventBits::kReadable;
+  receiver_.DropNewest(moved);
+  return 0;
+}
+
+void Connection::OnTextAhead(Segment& s) {
+  const SeqNum start = s.seq;
+  if (!receiver_.AcceptOutOfOrder(start, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
+  if (sack_) sacks_.OnStored(start, receiver_.out_of_order());
+  acks_.OnOutOfOrder();  // at once, one for each (RFC 5681 §4.2)
+  NoteOutput();
+}
+
+uint32_t Connection::OnFin(const Segment& s) {
+  if (s.Has(TcpFlags::kFin)) AckNow();  // reached, ahead of a hole, or a retransmission
+  return fin_pending_ && fin_seq_ == receiver_.nxt() ? ReachFin() : 0;
+}
+
+uint32_t Connection::ReachFin() {
+  fin_pending_ = false;
+  fin_received_ = true;
+  receiver_.AcceptFin();
+  AckNow();
+  switch (state_) {
+    case State::kEstablished:
+      Enter(State::kCloseWait);
+      return EventBits::kPeerClosed;
+    case State::kFinWait1:
+      Enter(State::kClosing);
+      return EventBits::kPeerClosed;
+    case State::kFinWait2:
+      Enter(State::kTimeWait);
+      EnterClosed(CloseReason::kNormal);
+      return EventBits::kPeerClosed | EventBits::kClosed;
+    default:
+      return 0;
+  }
+}
+
+// RFC 7323 §4.3 (2): only a segment that spans the last acknowledgement may set TS.Recent.
+void Connection::NoteTimestamp(const Segment& s, Time now) {
+  if (!timestamps_ || !s.options.has_timestamp || s.seq > last_ack_sent_) return;
+  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0 || now - ts_recent_at_ > kTimestampLife) {
+    ts_recent_ = s.options.tsval;
+    ts_recent_at_ = now;
+  }
+}
+
+// RFC 3168 §6.1.3. Marks on anything but acceptable data prove nothing (§6.1.5): only OnText() comes here.
+void Connection::NoteCongestionMark(const Segment& s) {
+  const bool marked = s.ecn == ip::Ecn::kCe;
+  if (marked) core_.counters.ecn_marks_in.Increment();
+  if (ecn_.OnData(marked, s.flags)) AckNow();
+}
+
+void Connection::NoteReceived(const Segment& s, uint32_t payload, uint32_t moved, Time now) {
+  core_.counters.bytes_in.Add(moved);
+  acks_.OnInOrder(moved, payload, s.Has(TcpFlags::kPsh), sender_.rtt().rto(), core_.config, now);
+  if (acks_.due()) {
+    NoteOutput();
+  } else {
+    Rearm();
+  }
+  if (tuner_.IsWindowOver(receiver_.nxt())) tuner_.OnWindow(receiver_.edge(), EchoAge(s, now), now);
+  if (tuner_.IsRoundOver(now)) receiver_.SetBuffer(tuner_.NewSize(now));
+}
+
+// [start, end) has come again. Numbers that lie far back are not of this connection's recent past: not worth a report.
+void Connection::NoteDuplicate(SeqNum start, SeqNum end) {
+  if (sack_ && core_.config.dsack && (start >= receiver_.nxt() || IsRecent(start))) sacks_.OnDuplicate(start, end);
+}
+
+// How long ago the timestamp that `s` echoes was sent; zero when that is not known, or too short for the clock's tick.
+Duration Connection::EchoAge(const Segment& s, Time now) const {
+  if (!timestamps_ || !s.options.has_timestamp || s.options.tsecr == 0) return Duration::Zero();
+  const auto ticks = static_cast<int32_t>(TimestampNow(now) - s.options.tsecr);
+  return ticks < 2 ? Duration::Zero() : core_.timestamp_clock.tick() * ticks;
+}
+
+}  // namespace luna::tcp

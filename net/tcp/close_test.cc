@@ -31,7 +31,7 @@ void ToTimeWait(StackTester& t) {
   EXPECT_EQ(t.TakeEvents(), EventBits::kPeerClosed | EventBits::kClosed);
   EXPECT_EQ(t.close_reason(), CloseReason::kNormal);
   EXPECT_EQ(t.stack().time_wait(), 1u);
-  EXPECT_EQ(t.Out(), "FPA 1+0 a1; A 2+0 a2");
+  EXPECT_EQ(t.Out(), "FA 1+0 a1; A 2+0 a2");
   t.stack().Reap();
 }
 
@@ -39,7 +39,7 @@ TEST(Close, Active) {
   StackTester t;
   Connection& c = t.Establish();
   c.Close();
-  EXPECT_EQ(t.Out(), "FPA 1+0 a1");
+  EXPECT_EQ(t.Out(), "FA 1+0 a1");
   EXPECT_EQ(c.state(), State::kFinWait1);
   t.In({});
   EXPECT_EQ(c.state(), State::kFinWait2);
@@ -76,7 +76,7 @@ TEST(Close, Passive) {
   t.Send("last words");  // the other direction is open
   EXPECT_EQ(t.Out(), "PA 1+10 a2");
   c.Close();
-  EXPECT_EQ(t.Out(), "FPA 11+0 a2");
+  EXPECT_EQ(t.Out(), "FA 11+0 a2");
   EXPECT_EQ(c.state(), State::kLastAck);
   t.In({});
   EXPECT_EQ(t.TakeEvents(), EventBits::kClosed);
@@ -101,7 +101,7 @@ TEST(Close, HalfClose) {
   t.Send("request");
   c.ShutdownWrite();
   EXPECT_EQ(c.Send(t.Chain("x")), SendResult::kClosed);
-  EXPECT_EQ(t.Out(), "PA 1+7 a1; FPA 8+0 a1");
+  EXPECT_EQ(t.Out(), "PA 1+7 a1; FA 8+0 a1");
   t.In({});
   t.Data("response");
   EXPECT_EQ(t.TakeEvents(), EventBits::kReadable);
@@ -188,7 +188,7 @@ TEST(Close, TwiceIsOnce) {
   c.Close();
   c.Close();
   c.ShutdownWrite();
-  EXPECT_EQ(t.Out(), "FPA 1+0 a1");
+  EXPECT_EQ(t.Out(), "FA 1+0 a1");
 }
 
 TEST(Close, InSynSentIsSilent) {

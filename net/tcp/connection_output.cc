@@ -101,7 +101,7 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   const bool ect = ecn_.sends_ect() && plan.bytes > 0 && !plan.retransmit && !probe_pending_;
   if (ect && ecn_.cwr_owed()) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
-  if (plan.push) flags |= TcpFlags::kPsh;
+  if (plan.push && plan.bytes > 0) flags |= TcpFlags::kPsh;  // a FIN alone pushes nothing
   SegmentHeader header{.tuple = tuple_,
                        .seq = plan.seq,
                        .ack = receiver_.nxt(),

@@ -97,7 +97,7 @@ TEST(Handshake, SimultaneousMayBeClosedOrFilledBeforeItIsOver) {
   Connection& c2 = t2.Reach(State::kSynReceived);
   c2.Close();
   t2.In({});
-  EXPECT_EQ(t2.Out(), "FPA 1+0 a1");
+  EXPECT_EQ(t2.Out(), "FA 1+0 a1");
   t2.In({.flags = kAck | kFin});
   EXPECT_EQ(t2.TakeEvents() & EventBits::kClosed, EventBits::kClosed);
 }

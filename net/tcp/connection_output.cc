@@ -29,7 +29,7 @@ bool Connection::OutputAcks(Time now, size_t limit, ip::OutBatch* out) {
     if (out->size() >= limit || !OutputAck(now, out)) return false;
     acks_.OnDuplicateSent();
   }
-  return !acks_.due() || OutputAck(now, out);
+  return !acks_.due() || (out->size() < limit && OutputAck(now, out));
 }
 
 bool Connection::OutputSyn(Time now, ip::OutBatch* out) {

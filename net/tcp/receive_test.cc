@@ -110,6 +110,18 @@ TEST_P(Sack, DataCarriesBlocksWhenTheyFit) {
             absl::StrCat("PA 7+", GetParam() ? 1448 : 1460, " a2; A ", GetParam() ? 1455 : 1467, "+0 a2 sack 10-11"));
 }
 
+// What the data had no room for waits for the next flush when this one is full.
+TEST_P(Sack, BlocksThatDidNotFitKeepToTheLimit) {
+  At(10, "x");
+  t.auto_flush = false;
+  t.flush_limit = 1;
+  t.In({.seq = 1, .payload = "y"});
+  EXPECT_EQ(t.connection()->Send(t.Chain(X(GetParam() ? 1448 : 1460))), SendResult::kOk);
+  EXPECT_EQ(OutWithSack(&t), absl::StrCat("PA 1+", GetParam() ? 1448 : 1460, " a2"));
+  EXPECT_EQ(OutWithSack(&t), absl::StrCat("A ", GetParam() ? 1449 : 1461, "+0 a2 sack 10-11"));
+  EXPECT_EQ(OutWithSack(&t), "");
+}
+
 // RFC 7323 §5.3: what PAWS drops is acknowledged, and the duplicate in it is told.
 TEST_P(Sack, WithPaws) {
   if (!GetParam()) GTEST_SKIP() << "needs timestamps";

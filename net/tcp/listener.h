@@ -24,6 +24,8 @@ class Listener {
   // An unspecified address listens on every address of the host.
   const wire::Endpoint& local() const { return local_; }
   const ListenOptions& options() const { return options_; }
+  // For connections that begin from now on.
+  void set_connection_options(const ConnectionOptions& options) { options_.connection = options; }
   uint32_t half_open() const { return half_open_; }
   bool Full() const { return half_open_ >= options_.backlog; }
 

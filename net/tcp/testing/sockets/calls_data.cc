@@ -155,7 +155,6 @@ CallResult VirtualHost::WriteFile(int fd, absl::Span<const iovec> iov, int flags
 }
 
 CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const iovec> iov, int flags) {
-  if ((flags & MSG_OOB) != 0) return Failure(EOPNOTSUPP);
   const size_t total = TotalOf(iov);
   const Duration timeout = socket.SendTimeout(flags);
   const bool again = waits_.contains({Op::kWrite, fd});
@@ -178,13 +177,14 @@ CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const
   return Block(Op::kWrite, fd, timeout, done == 0 ? Failure(EAGAIN) : Success(done));
 }
 
-void VirtualHost::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t total, int /*flags*/, size_t* done) {
+void VirtualHost::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t total, int flags, size_t* done) {
   Connection& connection = *socket.connection;
+  const SendFlags how = {.more = (flags & MSG_MORE) != 0, .urgent = (flags & MSG_OOB) != 0};
   while (*done < total && connection.sender().queue().bytes() < socket.send_limit()) {
     const size_t piece = std::min(total - *done, kWritePieceBytes);
     size_t taken = 0;
     ForRange(iov, *done, piece, [&](absl::Span<std::byte> bytes) {
-      const bool whole = connection.Send(absl::Span<const std::byte>(bytes)) == bytes.size();
+      const bool whole = connection.Send(absl::Span<const std::byte>(bytes), how) == bytes.size();
       taken += whole ? bytes.size() : 0;
     });
     *done += taken;

@@ -274,7 +274,7 @@ CallResult VirtualHost::Shutdown(int fd, int how) {
     ++socket->read_edges;
     return Finish(Success());
   }
-  if (read) socket->read_shut = true;
+  if (read && !std::exchange(socket->read_shut, true) && profile_.sockets.bsd) socket->connection->ShutdownRead();
   if (how != SHUT_RD && !std::exchange(socket->write_shut, true)) socket->connection->ShutdownWrite();
   ++socket->read_edges;
   ++socket->write_edges;

@@ -183,7 +183,7 @@ CallResult VirtualHost::GetSockOpt(int fd, int level, int name, void* value, soc
   if (static_cast<int>(*length) < 0) return Failure(EINVAL);
   if (level == SOL_SOCKET && name == SO_ERROR) {
     if (value == nullptr && *length > 0) return Failure(EFAULT);
-    return GiveValue(std::exchange(socket->error, 0), value, length);
+    return GiveValue(TakeError(*socket), value, length);
   }
   if (const IntOption* option = FindInt(level, name)) return GiveValue(option->get(*socket), value, length);
   if (level == SOL_SOCKET && name == SO_LINGER) {
@@ -222,6 +222,7 @@ CallResult VirtualHost::SetSockOpt(int fd, int level, int name, const void* valu
     error = ENOPROTOOPT;
   }
   if (error != 0) return Failure(error);
+  if (level == IPPROTO_TCP && name == TCP_NODELAY && socket->options.no_delay) PushHeldBack(*socket);
   ApplyOptions(*socket);
   return Finish(Success());
 }

@@ -115,6 +115,7 @@ struct SocketFile final : File {
   bool normal_end = false;   // kDead: after both FINs
   bool wants_room = false;   // a write did not find room: its return is an edge
   bool lingering = false;    // close() was called and waits
+  ConnectionInfo last_info;  // kDead
   zbuf::ZChain left_over;    // kDead: received, unread
   SocketOptions options;
 };

@@ -1,20 +1,125 @@
-// What the calls ask of the stack: the one place that turns socket options into the stack's.
+// What the calls ask of the stack: the one place where socket options and errors of this host meet the stack's.
 
+#include <errno.h>
+
+#include <algorithm>
+
+#include "glog/logging.h"
 #include "luna/net/tcp/testing/sockets/file.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 
 namespace luna::tcp::testing {
+namespace {
+
+ConnectionOptions ForStack(const SocketOptions& from, const HostProfile& profile) {
+  ConnectionOptions to = profile.stack;
+  if (from.receive_buffer_set) {
+    // Half of what Linux doubled stands for its own overhead.
+    to.receive_buffer_bytes =
+        std::max(profile.sockets.double_buffers ? from.receive_buffer / 2 : from.receive_buffer, 1u);
+  }
+  to.nagle = !from.no_delay;
+  to.cork = from.cork;
+  to.keep_alive = from.keep_alive;
+  if (from.keep_idle_seconds != 0) to.keep_alive_idle = Duration::Seconds(from.keep_idle_seconds);
+  if (from.keep_interval_seconds != 0) to.keep_alive_interval = Duration::Seconds(from.keep_interval_seconds);
+  if (from.keep_count != 0) to.keep_alive_probes = static_cast<uint8_t>(from.keep_count);
+  if (from.syn_count != 0) to.syn_retries = static_cast<uint8_t>(from.syn_count);
+  to.user_timeout = Duration::Milliseconds(from.user_timeout_ms);
+  if (from.fin_wait_2_seconds != 0) to.fin_wait_2 = Duration::Seconds(std::max(from.fin_wait_2_seconds, 0));
+  to.mss_clamp = static_cast<uint16_t>(from.max_segment);
+  to.window_clamp = static_cast<uint32_t>(from.window_clamp);
+  if (from.not_sent_low_water != 0) to.unsent_low_water = static_cast<uint32_t>(from.not_sent_low_water);
+  to.dscp = static_cast<uint8_t>(from.tos >> 2);
+  to.ttl = static_cast<uint8_t>(from.ttl);
+  return to;
+}
+
+// As Linux translates ICMP.
+int ErrorOf(NetworkError error) {
+  switch (error) {
+    case NetworkError::kNetUnreachable:
+      return ENETUNREACH;
+    case NetworkError::kHostUnreachable:
+    case NetworkError::kProhibited:
+    case NetworkError::kTimeExceeded:
+      return EHOSTUNREACH;
+    case NetworkError::kProtocolUnreachable:
+      return ENOPROTOOPT;
+    case NetworkError::kPortUnreachable:
+      return ECONNREFUSED;
+    case NetworkError::kMessageTooBig:
+      return EMSGSIZE;
+    case NetworkError::kSourceRouteFailed:
+      return EOPNOTSUPP;
+    case NetworkError::kHostUnknown:
+      return EHOSTDOWN;
+    case NetworkError::kParameterProblem:
+      return EPROTO;
+    case NetworkError::kNone:
+    case NetworkError::kNoAnswer:
+      return 0;
+  }
+  return 0;
+}
+
+int ErrorOfReset(const SocketFile& socket, bool peer_had_closed, bool bsd) {
+  if (!peer_had_closed) return ECONNRESET;
+  if (bsd) return socket.write_shut ? 0 : ECONNRESET;
+  return socket.write_shut ? ECONNRESET : EPIPE;
+}
+
+}  // namespace
+
+int VirtualHost::ErrorOfEnd(const SocketFile& socket, const Connection& connection) const {
+  const int said = ErrorOf(connection.soft_error());
+  switch (connection.close_reason()) {
+    case CloseReason::kReset:
+      return ErrorOfReset(socket, connection.peer_closed(), profile_.sockets.bsd);
+    case CloseReason::kRefused:
+      return ECONNREFUSED;
+    case CloseReason::kTimedOut:
+    case CloseReason::kKeepAlive:
+      return said == 0 ? ETIMEDOUT : said;
+    case CloseReason::kUnreachable:
+      return said == 0 ? EHOSTUNREACH : said;
+    default:
+      return 0;
+  }
+}
+
+int VirtualHost::TakeError(SocketFile& socket) {
+  if (socket.error != 0) return std::exchange(socket.error, 0);
+  return socket.connection == nullptr ? 0 : ErrorOf(socket.connection->TakeSoftError());
+}
 
 absl::StatusOr<Listener*> VirtualHost::StartListening(SocketFile& socket, int backlog) {
-  return stack_->Listen(*socket.bound, {.backlog = static_cast<uint32_t>(backlog < 1 ? 1 : backlog), .owner = &socket});
+  return stack_->Listen(*socket.bound, {.backlog = static_cast<uint32_t>(std::max(backlog, 1)),
+                                        .owner = &socket,
+                                        .connection = ForStack(socket.options, profile_)});
 }
 
-absl::StatusOr<Connection*> VirtualHost::OpenConnection(SocketFile& /*socket*/, const wire::Endpoint& local,
+absl::StatusOr<Connection*> VirtualHost::OpenConnection(SocketFile& socket, const wire::Endpoint& local,
                                                         const wire::Endpoint& remote) {
-  return stack_->Connect(local, remote, nullptr, now_);
+  return stack_->Connect(local, remote, nullptr, now_, ForStack(socket.options, profile_));
 }
 
-// The stack knows no options of single connections yet.
-void VirtualHost::ApplyOptions(SocketFile& /*socket*/) {}
+void VirtualHost::ApplyOptions(SocketFile& socket) {
+  const ConnectionOptions options = ForStack(socket.options, profile_);
+  if (socket.listener != nullptr) socket.listener->set_connection_options(options);
+  if (socket.connection == nullptr) return;
+  const absl::Status status = socket.connection->SetOptions(options, now_);
+  LOG_IF(WARNING, !status.ok()) << status;
+}
+
+// Saying so once more pushes what a cork or MSG_MORE holds back.
+void VirtualHost::PushHeldBack(SocketFile& socket) {
+  if (socket.connection == nullptr) return;
+  ConnectionOptions options = socket.connection->options();
+  if (options.nagle) return;
+  options.nagle = true;
+  const absl::Status status = socket.connection->SetOptions(options, now_);
+  LOG_IF(WARNING, !status.ok()) << status;
+}
 
 }  // namespace luna::tcp::testing

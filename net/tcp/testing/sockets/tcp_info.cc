@@ -45,24 +45,84 @@ uint8_t KernelState(State state) {
 
 constexpr uint8_t kKernelListen = 10;
 
-tcp_info InfoOf(const SocketFile& socket) {
+uint32_t Microseconds(Duration duration) { return static_cast<uint32_t>(duration.microseconds()); }
+uint32_t Milliseconds(Duration duration) { return static_cast<uint32_t>(duration.milliseconds()); }
+
+void FillNegotiated(const ConnectionInfo& from, tcp_info* to) {
+  to->tcpi_options =
+      static_cast<uint8_t>((from.timestamps ? TCPI_OPT_TIMESTAMPS : 0) | (from.sack ? TCPI_OPT_SACK : 0) |
+                           (from.window_scale ? TCPI_OPT_WSCALE : 0) | (from.ecn ? TCPI_OPT_ECN : 0));
+  to->tcpi_snd_wscale = from.snd_wscale;
+  to->tcpi_rcv_wscale = from.rcv_wscale;
+  to->tcpi_snd_mss = from.snd_mss;
+  to->tcpi_rcv_mss = from.rcv_mss;
+  to->tcpi_advmss = from.advmss;
+  to->tcpi_pmtu = from.pmtu;
+}
+
+void FillRecovery(const ConnectionInfo& from, tcp_info* to) {
+  to->tcpi_ca_state = static_cast<uint8_t>(from.ca_state);
+  to->tcpi_retransmits = from.retransmits;
+  to->tcpi_probes = from.probes;
+  to->tcpi_backoff = from.backoff;
+  to->tcpi_unacked = from.unacked;
+  to->tcpi_sacked = from.sacked;
+  to->tcpi_lost = from.lost;
+  to->tcpi_retrans = from.retrans;
+  to->tcpi_reordering = from.reordering;
+  to->tcpi_reord_seen = from.reord_seen;
+  to->tcpi_snd_ssthresh = from.snd_ssthresh;
+  to->tcpi_snd_cwnd = from.snd_cwnd;
+  to->tcpi_total_retrans = from.total_retrans;
+  to->tcpi_dsack_dups = from.dsack_dups;
+  to->tcpi_delivered = from.delivered;
+  to->tcpi_delivered_ce = from.delivered_ce;
+}
+
+void FillTimes(const ConnectionInfo& from, tcp_info* to) {
+  to->tcpi_rto = Microseconds(from.rto);
+  to->tcpi_ato = Microseconds(from.ato);
+  to->tcpi_rtt = Microseconds(from.rtt);
+  to->tcpi_rttvar = Microseconds(from.rttvar);
+  to->tcpi_min_rtt = Microseconds(from.min_rtt);
+  to->tcpi_last_data_sent = Milliseconds(from.last_data_sent);
+  to->tcpi_last_data_recv = Milliseconds(from.last_data_recv);
+  to->tcpi_last_ack_recv = Milliseconds(from.last_ack_recv);
+}
+
+void FillCounts(const ConnectionInfo& from, tcp_info* to) {
+  to->tcpi_rcv_space = from.rcv_space;
+  to->tcpi_rcv_ssthresh = from.rcv_ssthresh;
+  to->tcpi_snd_wnd = from.snd_wnd;
+  to->tcpi_bytes_acked = from.bytes_acked;
+  to->tcpi_bytes_received = from.bytes_received;
+  to->tcpi_bytes_sent = from.bytes_sent;
+  to->tcpi_bytes_retrans = from.bytes_retrans;
+  to->tcpi_segs_out = from.segs_out;
+  to->tcpi_segs_in = from.segs_in;
+  to->tcpi_data_segs_out = from.data_segs_out;
+  to->tcpi_data_segs_in = from.data_segs_in;
+  to->tcpi_notsent_bytes = from.notsent_bytes;
+  to->tcpi_rcv_ooopack = from.rcv_ooopack;
+}
+
+tcp_info InfoOf(const SocketFile& socket, Time now) {
   tcp_info info = {};
-  info.tcpi_state = socket.phase == SocketFile::Phase::kListening ? kKernelListen : KernelState(State::kClosed);
-  if (socket.connection == nullptr) return info;
-  const Sender& sender = socket.connection->sender();
-  info.tcpi_state = KernelState(socket.connection->state());
-  info.tcpi_snd_mss = sender.mss();
-  info.tcpi_snd_cwnd = sender.congestion().window() / std::max<uint32_t>(sender.mss(), 1);
-  info.tcpi_unacked = (sender.flight() + sender.mss() - 1) / std::max<uint32_t>(sender.mss(), 1);
-  info.tcpi_rto = static_cast<uint32_t>(sender.rtt().rto().microseconds());
-  info.tcpi_reordering = 3;
+  info.tcpi_state = kKernelListen;
+  if (socket.phase == SocketFile::Phase::kListening) return info;
+  const ConnectionInfo from = socket.connection != nullptr ? socket.connection->Info(now) : socket.last_info;
+  info.tcpi_state = KernelState(from.state);
+  FillNegotiated(from, &info);
+  FillRecovery(from, &info);
+  FillTimes(from, &info);
+  FillCounts(from, &info);
   return info;
 }
 
-std::string TcpStruct(const SocketFile& socket, int name) {
+std::string TcpStruct(const SocketFile& socket, int name, Time now) {
   switch (name) {
     case TCP_INFO:
-      return BytesOf(InfoOf(socket));
+      return BytesOf(InfoOf(socket, now));
     case TCP_CC_INFO:
       return BytesOf(tcp_cc_info{});
     case TCP_CONGESTION:
@@ -74,8 +134,8 @@ std::string TcpStruct(const SocketFile& socket, int name) {
 
 }  // namespace
 
-std::string StructOption(const SocketFile& socket, int level, int name, Time /*now*/) {
-  if (level == IPPROTO_TCP) return TcpStruct(socket, name);
+std::string StructOption(const SocketFile& socket, int level, int name, Time now) {
+  if (level == IPPROTO_TCP) return TcpStruct(socket, name, now);
   if (level != SOL_SOCKET || name != SO_MEMINFO) return {};
   std::array<uint32_t, SK_MEMINFO_VARS> memory = {};
   memory[SK_MEMINFO_RMEM_ALLOC] = static_cast<uint32_t>(socket.readable_bytes());

@@ -37,22 +37,6 @@ class LowestFreeFd final : public FdSource {
   std::set<int> used_;
 };
 
-int ErrorOf(CloseReason reason, bool peer_had_closed) {
-  switch (reason) {
-    case CloseReason::kNone:
-    case CloseReason::kNormal:
-    case CloseReason::kAborted:
-      return 0;
-    case CloseReason::kReset:
-      return peer_had_closed ? EPIPE : ECONNRESET;
-    case CloseReason::kRefused:
-      return ECONNREFUSED;
-    case CloseReason::kTimedOut:
-      return ETIMEDOUT;
-  }
-  return 0;
-}
-
 }  // namespace
 
 VirtualHost::VirtualHost(const VirtualHostOptions& options)
@@ -182,7 +166,8 @@ void VirtualHost::OnAccepted(Connection& connection) {
 }
 
 void VirtualHost::OnClosed(SocketFile& socket, Connection& connection) {
-  socket.error = ErrorOf(connection.close_reason(), connection.peer_closed());
+  socket.error = ErrorOfEnd(socket, connection);
+  socket.last_info = connection.Info(now_);
   socket.normal_end = connection.close_reason() == CloseReason::kNormal;
   socket.peer_closed = connection.peer_closed();
   socket.left_over = connection.Read();

@@ -228,8 +228,12 @@ class VirtualHost {
   static int SetCongestion(SocketFile& socket, const void* value, socklen_t length);
 
   // --- stack_calls.cc ---
-  // After setsockopt().
+  int ErrorOfEnd(const SocketFile& socket, const Connection& connection) const;
+  // What SO_ERROR says, once.
+  static int TakeError(SocketFile& socket);
+  // After setsockopt(); before it, for TCP_NODELAY.
   void ApplyOptions(SocketFile& socket);
+  void PushHeldBack(SocketFile& socket);
   absl::StatusOr<Listener*> StartListening(SocketFile& socket, int backlog);
   absl::StatusOr<Connection*> OpenConnection(SocketFile& socket, const wire::Endpoint& local,
                                              const wire::Endpoint& remote);

@@ -9,86 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "luna/net/tcp/testing/sockets/two_hosts.h"
 
 namespace luna::tcp::testing {
 namespace {
-
-constexpr uint16_t kPort = 8080;
-
-sockaddr_in Address(wire::Ipv4Address address, uint16_t port) {
-  sockaddr_in in = {};
-  in.sin_family = AF_INET;
-  in.sin_port = htons(port);
-  in.sin_addr.s_addr = htonl(address.value());
-  return in;
-}
-
-const sockaddr* Raw(const sockaddr_in& in) { return reinterpret_cast<const sockaddr*>(&in); }
-
-// Two hosts and a wire without delay.
-class TwoHosts : public ::testing::Test {
- protected:
-  TwoHosts() : client_({.address = {192, 168, 0, 1}}), server_({.address = {192, 168, 0, 2}}) {}
-  ~TwoHosts() override {
-    for (VirtualHost* host : {&client_, &server_}) EXPECT_EQ(host->TearDown().objs, 0u);
-  }
-
-  // Until nothing is on its way.
-  void Exchange() {
-    for (bool moved = true; moved;) {
-      moved = Carry(client_, server_);
-      moved = Carry(server_, client_) || moved;
-    }
-  }
-  static bool Carry(VirtualHost& from, VirtualHost& to) {
-    bool moved = false;
-    while (auto packet = from.NextPacket()) {
-      to.Inject(packet->bytes);
-      moved = true;
-    }
-    return moved;
-  }
-  void Advance(Duration duration) {
-    client_.AdvanceTo(client_.now() + duration);
-    server_.AdvanceTo(server_.now() + duration);
-    Exchange();
-  }
-
-  int Listener() {
-    const int fd = static_cast<int>(server_.Socket(AF_INET, SOCK_STREAM, 0).value);
-    const sockaddr_in local = Address(wire::Ipv4Address::Any(), kPort);
-    EXPECT_EQ(server_.Bind(fd, Raw(local), sizeof(local)), Success());
-    EXPECT_EQ(server_.Listen(fd, 5), Success());
-    return fd;
-  }
-  // Connects; both ends.
-  std::pair<int, int> Connected() {
-    const int listener = Listener();
-    const int fd = static_cast<int>(client_.Socket(AF_INET, SOCK_STREAM, 0).value);
-    EXPECT_TRUE(ConnectFrom(fd).would_block);
-    Exchange();
-    EXPECT_EQ(ConnectFrom(fd), Success());
-    const CallResult accepted = server_.Accept(listener, nullptr, nullptr);
-    EXPECT_TRUE(accepted.ok());
-    EXPECT_EQ(server_.Close(listener), Success());
-    return {fd, static_cast<int>(accepted.value)};
-  }
-  CallResult ConnectFrom(int fd) {
-    const sockaddr_in remote = Address({192, 168, 0, 2}, kPort);
-    return client_.Connect(fd, Raw(remote), sizeof(remote));
-  }
-  static std::string ReadAll(VirtualHost& host, int fd) {
-    std::string bytes(1 << 20, '\0');
-    const CallResult result = host.Recv(fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
-    bytes.resize(result.ok() ? static_cast<size_t>(result.value) : 0);
-    return bytes;
-  }
-
-  VirtualHost client_;
-  VirtualHost server_;
-};
 
 TEST_F(TwoHosts, ConnectsAndCarriesBytesBothWays) {
   const auto [c, s] = Connected();

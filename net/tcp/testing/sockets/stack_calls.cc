@@ -110,6 +110,9 @@ void VirtualHost::ApplyOptions(SocketFile& socket) {
   if (socket.connection == nullptr) return;
   const absl::Status status = socket.connection->SetOptions(options, now_);
   LOG_IF(WARNING, !status.ok()) << status;
+  if (socket.options.quick_ack != socket.connection->quick_ack()) {
+    socket.connection->SetQuickAck(socket.options.quick_ack);
+  }
 }
 
 // Saying so once more pushes what a cork or MSG_MORE holds back.

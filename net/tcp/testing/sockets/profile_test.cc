@@ -1,0 +1,58 @@
+#include "luna/net/tcp/testing/sockets/profile.h"
+
+#include "gtest/gtest.h"
+
+namespace luna::tcp::testing {
+namespace {
+
+TEST(Profile, ByName) {
+  EXPECT_FALSE(ProfileByName("linux-test")->sockets.bsd);
+  EXPECT_TRUE(ProfileByName("bsd-test")->sockets.bsd);
+  EXPECT_EQ(ProfileByName("plan9").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Profile, SysctlsBySpelling) {
+  for (const char* name :
+       {"net.ipv4.tcp_sack", "net/ipv4/tcp_sack", "/proc/sys/net/ipv4/tcp_sack", "net.inet.tcp.sack.enable"}) {
+    HostProfile profile = LinuxTestProfile();
+    EXPECT_TRUE(ApplySysctl(name, "0", &profile).ok()) << name;
+    EXPECT_FALSE(profile.stack.sack) << name;
+  }
+}
+
+TEST(Profile, ValuesReachTheStack) {
+  HostProfile p = LinuxTestProfile();
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_ecn", "1", &p).ok());
+  EXPECT_EQ(p.stack.ecn, EcnMode::kAlways);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_rmem", "4096\t20000  60000", &p).ok());
+  EXPECT_EQ(p.stack.receive_buffer_bytes, 10000u);
+  EXPECT_EQ(p.stack.receive_buffer_max_bytes, 60000u);
+  EXPECT_EQ(p.sockets.receive_buffer_bytes, 20000u);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_fin_timeout", "7", &p).ok());
+  EXPECT_EQ(p.stack.fin_wait_2, Duration::Seconds(7));
+  EXPECT_TRUE(ApplySysctl("net.inet.tcp.keepidle", "1500", &p).ok());
+  EXPECT_EQ(p.stack.keep_alive_idle, Duration::Milliseconds(1500));
+  EXPECT_TRUE(ApplySysctl("net.ipv4.ip_local_port_range", "2000 3000", &p).ok());
+  EXPECT_EQ(p.stack.ephemeral_last, 3000);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_syn_retries", "2", &p).ok());
+  EXPECT_EQ(p.stack.syn_retries, 2);
+  EXPECT_TRUE(ApplySysctl("net.inet.tcp.delayed_ack", "0", &p).ok());
+  EXPECT_EQ(p.stack.delayed_ack, Duration::Zero());
+}
+
+TEST(Profile, WhatIsRefused) {
+  HostProfile p = LinuxTestProfile();
+  EXPECT_EQ(ApplySysctl("net.ipv4.no_such", "1", &p).code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_tso_win_divisor", "100", &p).ok());
+  for (const auto& [name, value] : {std::pair{"net.ipv4.tcp_sack", "yes"},
+                                    {"net.ipv4.tcp_ecn", "3"},
+                                    {"net.ipv4.tcp_rmem", "4096"},
+                                    {"net.ipv4.tcp_syn_retries", "256"},
+                                    {"net.ipv4.ip_local_port_range", "3000 2000"},
+                                    {"net.ipv4.tcp_sack", ""}}) {
+    EXPECT_EQ(ApplySysctl(name, value, &p).code(), absl::StatusCode::kInvalidArgument) << name << "=" << value;
+  }
+}
+
+}  // namespace
+}  // namespace luna::tcp::testing

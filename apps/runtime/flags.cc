@@ -34,6 +34,9 @@ DEFINE_uint32(memory_mb, 128, "Packet and message memory (the Zbuf arena) in MB,
 DEFINE_string(huge, "auto", "Hugepages: auto (use them when there are any), on (insist), off.");
 DEFINE_string(tcp_profile, "dc",
               "dc: data centre (retransmission floor 4 ms, give up in seconds); rfc: the RFCs' numbers.");
+DEFINE_string(ecn, "",
+              "Explicit congestion notification: off, on_request (when the peer's SYN offers it) or always (our SYN "
+              "offers it, too); the profile's when empty.");
 DEFINE_uint32(send_buffer, 0,
               "Octets per connection that may wait to be sent or acknowledged, 2048 to 1073741824; 0: the profile's.");
 DEFINE_uint32(receive_buffer, 0,
@@ -148,6 +151,17 @@ absl::Status ParseAddresses(RuntimeOptions* options) {
   return ParseNeighbours(options);
 }
 
+absl::Status ParseEcn(RuntimeOptions* options) {
+  const std::pair<absl::string_view, Ecn> values[] = {
+      {"", Ecn::kProfile}, {"off", Ecn::kOff}, {"on_request", Ecn::kOnRequest}, {"always", Ecn::kAlways}};
+  for (const auto& [name, value] : values) {
+    if (FLAGS_ecn != name) continue;
+    options->ecn = value;
+    return absl::OkStatus();
+  }
+  return Bad("ecn", FLAGS_ecn, "choose off, on_request or always");
+}
+
 absl::Status ParseBuffers(RuntimeOptions* options) {
   constexpr uint32_t kLeast = 2048, kMost = 1u << 30;
   for (const auto& [flag, value] :
@@ -250,6 +264,7 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
   } else if (FLAGS_tcp_profile != "dc") {
     return Bad("tcp_profile", FLAGS_tcp_profile, "choose dc or rfc");
   }
+  if (absl::Status status = ParseEcn(&options); !status.ok()) return status;
   if (absl::Status status = ParseBuffers(&options); !status.ok()) return status;
   if (absl::Status status = ParseFaults(&options); !status.ok()) return status;
   options.pcap = FLAGS_pcap;

@@ -34,6 +34,7 @@ TEST(Flags, BecomeOptions) {
                                   {"memory_mb", "64"},
                                   {"huge", "off"},
                                   {"tcp_profile", "rfc"},
+                                  {"ecn", "always"},
                                   {"send_buffer", "4096"},
                                   {"receive_buffer", "1073741824"},
                                   {"faults", "loss=0.25,corrupt=1,seed=7"},
@@ -54,6 +55,7 @@ TEST(Flags, BecomeOptions) {
   EXPECT_EQ(options->memory_mb, 64u);
   EXPECT_EQ(options->huge, HugePages::kOff);
   EXPECT_EQ(options->tcp_profile, TcpProfile::kRfc);
+  EXPECT_EQ(options->ecn, Ecn::kAlways);
   EXPECT_EQ(options->send_buffer_bytes, 4096u);
   EXPECT_EQ(options->receive_buffer_bytes, 1u << 30);
   ASSERT_TRUE(options->faults.has_value());
@@ -74,6 +76,7 @@ TEST(Flags, DefaultsNeedOnlyADevice) {
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_TRUE(options->addresses.empty());
   EXPECT_FALSE(options->faults.has_value());
+  EXPECT_EQ(options->ecn, Ecn::kProfile);
   EXPECT_EQ(options->huge, HugePages::kAuto);
   EXPECT_EQ(options->tcp_profile, TcpProfile::kDataCentre);
 }
@@ -91,6 +94,7 @@ TEST(Flags, ErrorsNameFlagValueAndMend) {
                                          {"gateway", "router", "10.0.0.254"},
                                          {"neighbour", "10.0.0.1=zz", "ADDRESS=MAC"},
                                          {"mtu", "9001", "9000"},
+                                         {"ecn", "on", "on_request"},
                                          {"send_buffer", "2047", "2048"},
                                          {"receive_buffer", "1073741825", "1073741824"},
                                          {"faults", "loss=1.5", "0 to 1"},

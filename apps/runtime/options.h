@@ -15,6 +15,7 @@ namespace luna::apps {
 
 enum class HugePages { kAuto, kOn, kOff };
 enum class TcpProfile { kDataCentre, kRfc };
+enum class Ecn { kProfile, kOff, kOnRequest, kAlways };  // tcp::EcnMode, or the profile's
 
 // What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own. A plain value that owns its
 // strings: the Runtime takes a copy, so it may go once Runtime::Create() has returned.
@@ -29,6 +30,7 @@ struct RuntimeOptions {
   uint32_t memory_mb = 128;  // Zbuf arena
   HugePages huge = HugePages::kAuto;
   TcpProfile tcp_profile = TcpProfile::kDataCentre;
+  Ecn ecn = Ecn::kProfile;
   // Per connection, in octets; 0: the profile's. What a Send() may leave queued, and what the window advertises.
   uint32_t send_buffer_bytes = 0;
   uint32_t receive_buffer_bytes = 0;

@@ -41,6 +41,10 @@ absl::StatusOr<std::array<uint64_t, 2>> RandomSecret() {
   return secret;
 }
 
+tcp::EcnMode EcnModeOf(Ecn ecn) {
+  return ecn == Ecn::kOff ? tcp::EcnMode::kOff : ecn == Ecn::kAlways ? tcp::EcnMode::kAlways : tcp::EcnMode::kOnRequest;
+}
+
 // For the time stamps of a capture, which count from 1970.
 Time WallTime() {
   timespec now;
@@ -227,6 +231,7 @@ absl::Status Runtime::InitNetwork() {
   tcp::StackConfig tcp =
       options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
   tcp.mtu = SmallestMtu();
+  if (options_.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options_.ecn);
   if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
   if (options_.receive_buffer_bytes != 0) tcp.receive_buffer_bytes = options_.receive_buffer_bytes;
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.

@@ -233,7 +233,9 @@ absl::Status Runtime::InitNetwork() {
   tcp.mtu = SmallestMtu();
   if (options_.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options_.ecn);
   if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
-  if (options_.receive_buffer_bytes != 0) tcp.receive_buffer_bytes = options_.receive_buffer_bytes;
+  if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
+    tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options_.receive_buffer_bytes;
+  }
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
   if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
       !status.ok()) {

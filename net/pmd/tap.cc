@@ -1,6 +1,7 @@
 // The data path. Opening is in tap_open.cc.
 #include "luna/net/pmd/tap.h"
 
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -24,19 +25,22 @@ constexpr uint32_t kReclaimsBetweenLooks = 1024;
 
 }  // namespace
 
-TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, bool offloads,
+TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, const TapOptions& options,
                          zbuf::Slab& slab)
     : fd_(fd),
       control_fd_(control_fd),
       name_(std::move(name)),
       slab_(slab),
       capabilities_(std::move(capabilities)),
+      shared_(options.multi_queue),
       reclaims_until_look_(kReclaimsBetweenLooks),
       frame_limit_(MaxFrameBytes(capabilities_.mtu)),
-      prefix_bytes_(offloads ? kVnetHeaderBytes : 0),
-      slot_(offloads ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_, prefix_bytes_) {}
+      prefix_bytes_(options.offloads ? kVnetHeaderBytes : 0),
+      slot_(options.offloads ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_, prefix_bytes_) {}
 
 TapPacketIo::~TapPacketIo() {
+  // A persistent interface would keep them for a next user who knows nothing of super-packets.
+  if (prefix_bytes_ != 0 && !shared_) (void)ioctl(fd_, TUNSETOFFLOAD, 0ul);
   close(control_fd_);
   close(fd_);
 }

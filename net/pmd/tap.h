@@ -90,7 +90,8 @@ class TapPacketIo final : public PacketIo {
 
  private:
   // Owns both descriptors.
-  TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, bool offloads, zbuf::Slab& slab);
+  TapPacketIo(int fd, int control_fd, std::string name, Capabilities capabilities, const TapOptions& options,
+              zbuf::Slab& slab);
 
   enum class SendResult { kSent, kFull, kDropped };
 
@@ -106,6 +107,7 @@ class TapPacketIo final : public PacketIo {
   const std::string name_;
   zbuf::Slab& slab_;
   const Capabilities capabilities_;
+  const bool shared_;  // the interface may have other queues
   IoStats stats_;
   bool link_up_ = true;
   uint32_t reclaims_until_look_;

@@ -250,8 +250,8 @@ absl::StatusOr<std::unique_ptr<TapPacketIo>> TapPacketIo::Open(const TapOptions&
                             .tx_tcp_checksum = options.offloads,
                             .trust_rx_checksum = options.offloads,
                             .poll_fd = tun->get()};
-  return std::unique_ptr<TapPacketIo>(new TapPacketIo(tun->release(), control.release(), *std::move(name),
-                                                      std::move(capabilities), options.offloads, slab));
+  return std::unique_ptr<TapPacketIo>(
+      new TapPacketIo(tun->release(), control.release(), *std::move(name), std::move(capabilities), options, slab));
 }
 
 }  // namespace luna::pmd

@@ -1,6 +1,8 @@
 // Against the kernel of this machine, in a network namespace of the test's own. Needs root; skipped by name without.
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -492,6 +494,26 @@ TEST_F(TapRootTest, SeveralQueuesOfOneInterface) {
   ASSERT_NE(first, nullptr);
   ASSERT_NE(second, nullptr);
   EXPECT_EQ(first->capabilities().mac, second->capabilities().mac);
+}
+
+// Segmentation offload, as `ethtool -k` shows it.
+bool KernelSendsSuperPackets(const std::string& interface) {
+  ethtool_value value = {.cmd = ETHTOOL_GTSO, .data = 0};
+  ifreq request = {};
+  std::strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  EXPECT_EQ(ioctl(fd, SIOCETHTOOL, &request), 0) << strerror(errno);
+  close(fd);
+  return value.data != 0;
+}
+
+TEST_F(TapRootTest, OffloadsEndWithTheirUser) {
+  auto tap = Open({.name = "stays", .persist = true});
+  ASSERT_NE(tap, nullptr);
+  EXPECT_TRUE(KernelSendsSuperPackets("stays"));
+  tap.reset();
+  EXPECT_FALSE(KernelSendsSuperPackets("stays"));
 }
 
 struct ErrorCase {

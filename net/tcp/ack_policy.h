@@ -4,9 +4,9 @@
 // AckPolicy: when a connection acknowledges what it has received (RFC 9293 §3.8.6.3, RFC 5681 §4.2).
 //
 //   at once   a second full-sized segment (SHLD-19); whatever is out of order, fills a hole, or was received before;
-//             a FIN; the first StackConfig::quick_acks acknowledgements with new data of a connection, and again after
-//             a pause of more than an RTO (a peer in slow start lives on acknowledgements); what the application has
-//             read to the end, when StackConfig::ack_on_read says so
+//             a FIN (unless StackConfig::delay_fin_ack); the first StackConfig::quick_acks acknowledgements with new
+//             data of a connection, and again after a pause of more than an RTO (a peer in slow start lives on
+//             acknowledgements); what the application has read to the end, when StackConfig::ack_on_read says so
 //   later     all else: StackConfig::delayed_ack after the oldest octet (MUST-40: below 500 ms), or with the next
 //   segment
 //
@@ -53,6 +53,15 @@ class AckPolicy {
     } else if (deadline_.is_infinite()) {
       deadline_ = now + config.delayed_ack;
     }
+  }
+  // The peer's FIN was reached, and the application may be about to close. Not before a FIN of our own.
+  void OnFin(const StackConfig& config, Time now) {
+    if (!config.delay_fin_ack || config.delayed_ack == Duration::Zero()) {
+      now_ = true;
+      return;
+    }
+    conversation_ = true;
+    if (!now_ && deadline_.is_infinite()) deadline_ = now + config.delayed_ack;
   }
   // A segment ahead of RCV.NXT was seen.
   void OnOutOfOrder() {

@@ -50,6 +50,8 @@ struct StackConfig : ConnectionOptions {
   // An application that has read all there is and does not answer before the next flush has an acknowledgement sent at
   // once (Linux). The default waits for the answer, up to delayed_ack.
   bool ack_on_read = false;
+  // The acknowledgement of a FIN waits for the application to close, too, as if it were data (Linux).
+  bool delay_fin_ack = false;
   uint32_t challenge_acks_per_second = 1000;  // RFC 5961 §7
   uint32_t resets_per_second = 1000;          // replies to segments without a connection
   // --- Life cycle ---

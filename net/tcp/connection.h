@@ -189,8 +189,8 @@ class Connection final : private timer::Timer {
   uint32_t OnText(Segment& segment, Time now);
   uint32_t OnTextInOrder(Segment& segment, Time now);
   void OnTextAhead(Segment& segment);
-  uint32_t OnFin(const Segment& segment);
-  uint32_t ReachFin();
+  uint32_t OnFin(const Segment& segment, Time now);
+  uint32_t ReachFin(Time now);
   void NoteTimestamp(const Segment& segment, Time now);
   void NoteCongestionMark(const Segment& segment);
   // RCV.NXT has moved by `moved` octets because of `segment`, which held `payload` of them.

@@ -83,7 +83,7 @@ uint32_t Connection::InSynSent(Segment& s, Time now) {
   uint32_t events = EventBits::kConnected;
   s.TrimBefore(s.seq + 1);
   events |= OnText(s, now);
-  return events | OnFin(s);
+  return events | OnFin(s, now);
 }
 
 void Connection::LearnSynOptions(const Segment& s, Time now) {
@@ -114,7 +114,7 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
   NoteTimestamp(s, now);                             // after the ACK has proved that the segment is no blind one
   if (s.Has(TcpFlags::kUrg)) events |= OnUrgent(s);  // sixth
   events |= OnText(s, now);                          // seventh
-  return events | OnFin(s);                          // eighth
+  return events | OnFin(s, now);                     // eighth
 }
 
 // RFC 7323 §5.3 R1. A RST is exempt; so is a segment without the option (it may come from a middlebox).

@@ -93,16 +93,22 @@ void Connection::OnTextAhead(Segment& s) {
   NoteOutput();
 }
 
-uint32_t Connection::OnFin(const Segment& s) {
-  if (s.Has(TcpFlags::kFin)) AckNow();  // reached, ahead of a hole, or a retransmission
-  return fin_pending_ && fin_seq_ == receiver_.nxt() ? ReachFin() : 0;
+uint32_t Connection::OnFin(const Segment& s, Time now) {
+  if (fin_pending_ && fin_seq_ == receiver_.nxt()) return ReachFin(now);
+  if (s.Has(TcpFlags::kFin)) AckNow();  // ahead of a hole, or a retransmission
+  return 0;
 }
 
-uint32_t Connection::ReachFin() {
+uint32_t Connection::ReachFin(Time now) {
   fin_pending_ = false;
   fin_received_ = true;
   receiver_.AcceptFin();
-  AckNow();
+  if (state_ == State::kEstablished) {
+    acks_.OnFin(core_.config, now);
+  } else {
+    acks_.Now();
+  }
+  acks_.due() ? NoteOutput() : Rearm();
   switch (state_) {
     case State::kEstablished:
       Enter(State::kCloseWait);

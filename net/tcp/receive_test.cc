@@ -171,6 +171,7 @@ StackConfig Linux() {
   config.delayed_ack = Ms(40);
   config.quick_acks = 16;
   config.ack_on_read = true;
+  config.delay_fin_ack = true;
   return config;
 }
 
@@ -296,6 +297,25 @@ TEST(Fin, ASecondOneElsewhereIsIgnored) {
   EXPECT_EQ(t.connection()->state(), State::kEstablished);
   t.In({.seq = 1, .payload = "abc"});
   EXPECT_EQ(t.connection()->state(), State::kCloseWait);
+}
+
+TEST(Fin, ItsAcknowledgementMayWaitForOurs) {
+  for (bool closes : {true, false}) {
+    StackTester t(Linux());
+    t.Establish();
+    t.Fin();
+    EXPECT_EQ(t.Out(), "");
+    if (closes) {
+      t.connection()->Close();
+      EXPECT_EQ(t.Out(), "FA 1+0 a2");
+    }
+    t.Run(Ms(41));
+    EXPECT_EQ(t.Out().substr(0, 8), closes ? "FA 1+0 a" : "A 1+0 a2") << "a retransmission, or what was delayed";
+  }
+  StackTester t;
+  t.Establish();
+  t.Fin();
+  EXPECT_EQ(t.Out(), "A 1+0 a2");
 }
 
 // It needs no room: neither behind data that fills the window, nor when that is closed.

@@ -187,6 +187,12 @@ StackConfig RandomConfig(std::mt19937_64& random) {
   const uint32_t mtus[] = {300, 576, 1500, 4000};
   config.mtu = mtus[random() % 4];
   config.secret = {random(), random()};
+  config.sack = random() % 4 != 0;
+  config.dsack = random() % 4 != 0;
+  config.ecn = static_cast<EcnMode>(random() % 3);
+  config.quick_acks = random() % 2 ? 16 : 0;
+  config.ack_on_read = random() % 2;
+  config.receive_buffer_max_bytes = random() % 2 ? 1u << 20 : 0;
   // Long enough for any of the networks below: what is tested is that streams survive, not that they give up.
   config.syn_retries = config.data_retries = config.closed_retries = 60;
   return config;
@@ -201,6 +207,7 @@ Faults RandomFaults(std::mt19937_64& random) {
   faults.duplicate = chance(0.2);
   faults.corrupt = chance(0.05);
   faults.reorder = chance(0.3);
+  faults.mark = chance(0.3);
   faults.hold = Duration::Microseconds(static_cast<int64_t>(random() % 8000));
   faults.delay = Duration::Microseconds(static_cast<int64_t>(random() % 2000));
   faults.jitter = Duration::Microseconds(static_cast<int64_t>(random() % 300));

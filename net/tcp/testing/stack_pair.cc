@@ -104,6 +104,7 @@ void StackPair::Deliver(const Delivery& delivery) {
   datagram.source = hosts_[1 - delivery.to]->address;
   datagram.destination = to.address;
   datagram.protocol = ip::kProtocolTcp;
+  datagram.ecn = delivery.ecn;
   datagram.packet.rx.arrival = now_;
   auto chain = zbuf::ZChain::CopyFrom(to.device_memory.slab(), delivery.bytes);
   if (!chain.has_value()) {
@@ -152,7 +153,10 @@ void StackPair::Emit(int from, ip::OutDatagram datagram) {
       ++lost_;
       delivered[random_() % delivered.size()] ^= static_cast<char>(1u << random_() % 8);
     }
-    network_.push({when, emitted_ + actions_, 1 - from, std::move(delivered), nullptr});
+    // Without a probability no number is drawn: the runs of other seeds stay as they are.
+    const bool marked = datagram.ecn != ip::Ecn::kNotEct && Chance(faults.mark);
+    network_.push(
+        {when, emitted_ + actions_, 1 - from, std::move(delivered), nullptr, marked ? ip::Ecn::kCe : datagram.ecn});
   }
 }
 
@@ -183,6 +187,27 @@ void StackPair::Check(int from, const ip::OutDatagram& datagram, const std::stri
   }
   if (flow.sent == 0 && !header.Has(TcpFlags::kSyn)) return;  // TIME-WAIT after a new SYN of the other end
   CheckSequence(from, flow, reverse, bytes);
+  CheckSack(flow, reverse, bytes);
+}
+
+// RFC 2018 §4, RFC 2883 §4: blocks of what the other end has sent, ahead of the acknowledgement but for a D-SACK in the
+// first place, and each once but for the one around a D-SACK.
+void StackPair::CheckSack(const Flow& flow, const Flow& reverse, const std::string& bytes) {
+  wire::TcpHeader header;
+  ASSERT_EQ(wire::Parse(AsBytes(bytes), &header), wire::ParseResult::kOk);
+  wire::TcpOptions options;
+  wire::ParseTcpOptions(header.Options(AsBytes(bytes)), &options);
+  for (size_t i = 0; i < options.sack_count; ++i) {
+    const int64_t left = static_cast<int32_t>(options.sack[i].left - reverse.isn);
+    const int64_t right = static_cast<int32_t>(options.sack[i].right - reverse.isn);
+    EXPECT_LT(left, right) << Describe();
+    EXPECT_LE(right, reverse.sent) << "told of what was not sent: " << Describe();
+    if (i > 0) EXPECT_GT(left, flow.ack) << "not ahead of a hole: " << Describe();
+    for (size_t j = 1; j < i; ++j) {
+      const int64_t other = static_cast<int32_t>(options.sack[j].left - reverse.isn);
+      EXPECT_NE(left, other) << "a block twice: " << Describe();
+    }
+  }
 }
 
 void StackPair::CheckSequence(int from, Flow& flow, const Flow& reverse, const std::string& bytes) {

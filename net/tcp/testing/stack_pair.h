@@ -45,6 +45,7 @@ struct Faults {
   double loss = 0;
   double duplicate = 0;
   double corrupt = 0;  // one bit is flipped
+  double mark = 0;     // congestion experienced, when it is ECT
   double reorder = 0;  // held back by up to `hold`
   Duration hold = Duration::Milliseconds(2);
   Duration delay = Duration::Microseconds(50);  // of every datagram
@@ -121,6 +122,7 @@ class StackPair {
     int to;
     std::string bytes;  // the datagram's payload; empty: `action`
     std::function<void()> action;
+    ip::Ecn ecn = ip::Ecn::kNotEct;
     bool operator>(const Delivery& other) const {
       return when != other.when ? when > other.when : number > other.number;
     }
@@ -145,6 +147,7 @@ class StackPair {
   void Poll(int i);
   void Emit(int from, ip::OutDatagram datagram);
   void Check(int from, const ip::OutDatagram& datagram, const std::string& bytes);
+  void CheckSack(const Flow& flow, const Flow& reverse, const std::string& bytes);
   void CheckSequence(int from, Flow& flow, const Flow& reverse, const std::string& bytes);
   bool Chance(double probability);
   Duration Upto(Duration duration);

@@ -212,6 +212,7 @@ HostProfile LinuxTestProfile() {
   stack.delayed_ack = Duration::Milliseconds(40);
   stack.quick_acks = 16;
   stack.ack_on_read = true;
+  stack.delay_fin_ack = true;
   stack.time_wait = Duration::Seconds(60);
   stack.fin_wait_2 = Duration::Seconds(60);
   stack.send_buffer_bytes = 64u << 20;  // the socket layer's own limit is what counts
@@ -234,6 +235,7 @@ HostProfile BsdTestProfile() {
                      .double_buffers = false};
   profile.stack.quick_acks = 0;
   profile.stack.ack_on_read = false;
+  profile.stack.delay_fin_ack = false;
   profile.stack.ack_small_segments = true;
   profile.stack.receive_buffer_bytes = 65536;
   profile.stack.receive_buffer_max_bytes = 2u << 20;  // window scale 6

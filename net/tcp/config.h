@@ -33,6 +33,12 @@ enum class EcnMode : uint8_t {
   kAlways,     // offered in our SYN, too
 };
 
+// See congestion.h.
+enum class CongestionAlgorithm : uint8_t {
+  kNewReno,  // RFC 5681
+  kCubic,    // RFC 9438
+};
+
 // What it inherits are the defaults of each connection: connection_options.h.
 struct StackConfig : ConnectionOptions {
   // --- Retransmission (RFC 6298) ---
@@ -40,6 +46,17 @@ struct StackConfig : ConnectionOptions {
   Duration rto_min = Duration::Milliseconds(4);               // LUNA §9; RFC 6298 §2.4 says 1 s
   Duration rto_max = Duration::Seconds(1);                    // RFC 6298 §2.5 allows a cap of at least 60 s
   Duration rto_after_syn_loss = Duration::Milliseconds(100);  // RFC 6298 §5.7 says 3 s
+  bool rto_min_is_margin = false;  // rto_min bounds 4 * RTTVAR, so RTO >= SRTT + rto_min (Linux), not RTO (RFC 6298)
+  // --- Loss recovery ---
+  bool rack = true;                  // RFC 8985 with SACK; false: RFC 6675
+  uint32_t reordering_segments = 3;  // DupThresh (RFC 5681 §3.2, RFC 6675 §2, RFC 8985 §6.2), to begin with …
+  uint32_t reordering_limit = 300;   // … and the most that it grows to by observed reordering (RFC 4653)
+  bool tail_loss_probe = true;       // RFC 8985 §7
+  // Added to 2 * SRTT for the probe: with one segment in flight the longest that a peer delays an acknowledgement (RFC
+  // 8985 §7.2 TLP.max_ack_delay, there 200 ms; here Luna's own 500 us and as much again), else a margin.
+  Duration tail_probe_ack_delay = Duration::Milliseconds(1);
+  Duration tail_probe_slack = Duration::Microseconds(200);
+  bool frto = true;  // RFC 5682
   // --- Acknowledgement ---
   Duration delayed_ack = Duration::Microseconds(500);  // RFC 9293 §3.8.6.3 MUST-40: below 500 ms; 0 = at once
   uint32_t ack_every_segments = 2;                     // RFC 5681 §4.2: at least every second full-sized segment
@@ -58,7 +75,10 @@ struct StackConfig : ConnectionOptions {
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
   // --- Congestion (RFC 5681, 6928, 6582) ---
+  CongestionAlgorithm congestion = CongestionAlgorithm::kNewReno;
   uint32_t initial_window_segments = 10;
+  bool idle_restart = true;         // RFC 5681 §4.1: from the initial window after an idle RTO
+  bool reduce_from_window = false;  // a loss takes its part of cwnd (Linux), not of FlightSize (RFC 5681 equation 4)
   // --- Buffers ---
   // The receive buffer grows up to this as the application's reading speeds up (receive_tuner.h), unless the connection
   // was given another size than the stack's receive_buffer_bytes. The window scale follows from the larger one.
@@ -105,6 +125,8 @@ inline StackConfig StackConfig::Rfc() {
   config.time_wait = Duration::Seconds(240);
   config.fin_wait_2 = Duration::Seconds(60);
   config.nagle = true;
+  config.tail_probe_ack_delay = Duration::Milliseconds(200);
+  config.tail_probe_slack = Duration::Milliseconds(2);
   return config;
 }
 

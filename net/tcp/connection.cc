@@ -102,8 +102,13 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
   Enter(State::kEstablished);
   ClearTimers();
   const Duration rtt = syns_sent_ == 1 ? segment.arrival - syn_sent_at_ : Duration::Zero();
-  if (syns_sent_ == 1) sender_.rtt().Sample(rtt);
+  if (syns_sent_ == 1) {
+    sender_.rtt().Sample(rtt);
+    sender_.rtt().SampleMin(rtt, segment.arrival);
+  }
   const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
+  sender_.set_sack(sack_);
+  sender_.set_ecn(ecn_.negotiated());
   sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
   sender_.SetWindow(window, segment.seq, segment.ack);
   if (ecn_.negotiated()) core_.counters.ecn_connections.Increment();
@@ -135,8 +140,7 @@ SendResult Connection::Send(zbuf::ZChain&& data, SendFlags flags) {
     return SendResult::kBackpressure;
   }
   if (data.empty()) return SendResult::kOk;
-  sender_.Queue(std::move(data));
-  sender_.set_more(flags.more);
+  sender_.Queue(std::move(data), flags.more);
   if (flags.urgent) sender_.MarkUrgent();
   NoteOutput();
   return SendResult::kOk;

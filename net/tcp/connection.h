@@ -221,6 +221,8 @@ class Connection final : private timer::Timer {
   uint32_t OnTimer(Time now);
   uint32_t OnRetransmitTimer(Time now);
   void SetRetransmitTimer(Time now);
+  void FollowSender();
+  uint32_t OnPersistTimer(Time now);
   void Rearm();
   void ClearTimers();
 

@@ -28,7 +28,7 @@ bool Connection::IsPredicted(const Segment& s) const {
   return (s.flags & ~kIgnored) == kPlain && state_ == State::kEstablished && s.seq == receiver_.nxt() &&
          s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
-         !sender_.in_recovery() && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
+         sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
          receiver_.readable_slices() < core_.config.receive_slices_limit &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
@@ -41,7 +41,7 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
   unanswered_probes_ = 0;
   if (s.ack > sender_.una()) {
-    sender_.OnNewAck(s.ack, s.arrival);
+    sender_.OnNewAck(s.ack, s.arrival, now);
     persist_count_ = 0;
     SetRetransmitTimer(now);
     events |= WritableEvent();
@@ -218,7 +218,19 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   if (state_ == State::kSynReceived && !CompleteHandshake(s, now, events)) return false;
   unanswered_probes_ = 0;
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
-  switch (sender_.OnAck(s.ack, s.seq, window, s.length() > 0, s.arrival)) {
+  const Sender::AckInput input{
+      .ack = s.ack,
+      .seq = s.seq,
+      .window = window,
+      .has_data = s.length() > 0,
+      .ece = s.Has(TcpFlags::kEce) && !s.Has(TcpFlags::kSyn),
+      .has_echo = timestamps_ && s.options.has_timestamp && s.options.tsecr != 0,
+      .echo = s.options.tsecr - timestamp_offset_,
+      .sacks = s.options.sack_blocks(),
+      .arrived = s.arrival,
+      .now = now,
+  };
+  switch (sender_.OnAck(input)) {
     case Sender::Ack::kUnsent:
     case Sender::Ack::kAncient:
       core_.drops.Count(DropReason::kTcpUnacceptableAck);
@@ -239,6 +251,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       *events |= WritableEvent();
       break;
   }
+  FollowSender();
   NoteOutput();
   if (sender_.FinAcknowledged()) *events |= OnFinAcknowledged();
   return state_ != State::kClosed && state_ != State::kTimeWait;

@@ -75,8 +75,9 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
     if (complete) sender_.OnSent(*plan, now);
   }
   // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
-  if (sender_.flight() > 0 ? retransmit_deadline_.is_infinite() || persisting_
-                           : complete && sender_.NeedsProbe() && !persisting_) {
+  if (sender_.flight() > 0) {
+    FollowSender();
+  } else if (complete && sender_.NeedsProbe() && !persisting_) {
     SetRetransmitTimer(now);
   }
   return complete;
@@ -98,8 +99,8 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   const wire::TcpOptions* filled = FillOptions(now, sender_.mss() - std::min(sender_.mss(), plan.bytes), &options);
   uint16_t flags = TcpFlags::kAck | ecn_.echo_flags();
   // RFC 3168 §6.1.4, §6.1.5: only new data is ECT, and only there does CWR count.
-  const bool ect = ecn_.sends_ect() && plan.bytes > 0 && !plan.retransmit && !probe_pending_;
-  if (ect && ecn_.cwr_owed()) flags |= TcpFlags::kCwr;
+  const bool ect = ecn_.sends_ect() && plan.ect && !probe_pending_;
+  if (ect && (plan.cwr || ecn_.cwr_owed())) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
   if (plan.push && plan.bytes > 0) flags |= TcpFlags::kPsh;  // a FIN alone pushes nothing
   SegmentHeader header{.tuple = tuple_,

@@ -20,12 +20,14 @@ void Connection::ClearTimers() {
   core_.wheel.Cancel(*this);
 }
 
-// RFC 6298 §5.1 to §5.3: runs while something is in flight, restarted by each acknowledgement of new data. With nothing
-// in flight and a closed window it is the persist timer (RFC 9293 §3.8.6.1).
+// With something in flight the sender's own deadline; with nothing in flight and a closed window the persist timer (RFC
+// 9293 §3.8.6.1). The handshake has the sender's time-out alone.
 void Connection::SetRetransmitTimer(Time now) {
   persisting_ = false;
-  if (state_ == State::kSynSent || state_ == State::kSynReceived || sender_.flight() > 0) {
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) {
     retransmit_deadline_ = now + sender_.rtt().rto();
+  } else if (sender_.flight() > 0) {
+    retransmit_deadline_ = sender_.deadline();
   } else if (sender_.NeedsProbe()) {
     persisting_ = true;
     Duration interval = sender_.rtt().rto();
@@ -37,6 +39,14 @@ void Connection::SetRetransmitTimer(Time now) {
   } else {
     retransmit_deadline_ = Time::Infinite();
   }
+  Rearm();
+}
+
+// The sender's deadline may have moved. O(1); the wheel is touched only when it came nearer.
+void Connection::FollowSender() {
+  if (sender_.flight() == 0) return;
+  persisting_ = false;
+  retransmit_deadline_ = sender_.deadline();
   Rearm();
 }
 
@@ -59,37 +69,45 @@ uint32_t Connection::OnTimer(Time now) {
   return events;
 }
 
+uint32_t Connection::OnPersistTimer(Time now) {
+  if (++unanswered_probes_ > (app_closed_ ? options_.closed_retries : options_.data_retries)) {
+    EnterClosed(CloseReason::kTimedOut);  // R2: the peer is gone, not merely full
+    return EventBits::kClosed;
+  }
+  ++persist_count_;
+  probe_pending_ = true;
+  NoteOutput();
+  SetRetransmitTimer(now);
+  return 0;
+}
+
 uint32_t Connection::OnRetransmitTimer(Time now) {
   retransmit_deadline_ = Time::Infinite();
-  if (persisting_) {
-    if (++unanswered_probes_ > (app_closed_ ? options_.closed_retries : options_.data_retries)) {
-      EnterClosed(CloseReason::kTimedOut);  // R2: the peer is gone, not merely full
-      return EventBits::kClosed;
-    }
-    ++persist_count_;
-    probe_pending_ = true;
+  if (persisting_) return OnPersistTimer(now);
+  const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
+  const Sender::TimerKind due = handshake ? Sender::TimerKind::kRetransmit : sender_.Due(now);
+  if (due != Sender::TimerKind::kRetransmit) {
+    if (due == Sender::TimerKind::kReorder) sender_.OnReorderTimer(now);
+    if (due == Sender::TimerKind::kTailProbe) sender_.OnTailProbeTimer(now);
     NoteOutput();
-    SetRetransmitTimer(now);
+    FollowSender();
     return 0;
   }
   core_.counters.timeouts.Increment();
-  const uint32_t timeouts = sender_.OnTimeout();
-  const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
+  uint32_t attempts = sender_.OnTimeout(now);
+  // The peer shut its window behind what was sent, and answers: then the repairs are window probes, and only its
+  // silence ends the connection (RFC 9293 SHLD-17).
+  if (!handshake && sender_.window() == 0) attempts = ++unanswered_probes_;
   const uint32_t allowed = handshake     ? options_.syn_retries
                            : app_closed_ ? options_.closed_retries
                                          : options_.data_retries;
-  if (timeouts > allowed) {
+  if (attempts > allowed) {
     EnterClosed(CloseReason::kTimedOut);
     return announced_ ? EventBits::kClosed : 0;
   }
   if (handshake) syn_pending_ = true;
   NoteOutput();
   SetRetransmitTimer(now);
-  if (retransmit_deadline_.is_infinite()) {
-    // The retransmission may not get out (no memory, no room in the device): then this is what counts on towards R2.
-    retransmit_deadline_ = now + sender_.rtt().rto();
-    Rearm();
-  }
   return 0;
 }
 

@@ -19,6 +19,8 @@ class RttEstimator {
     Duration initial;  // before the first sample (§2.1)
     Duration min;      // lower bound (§2.4)
     Duration max;      // upper bound, also of the back-off (§2.5)
+    // Linux's reading of §2.4: the bound is one of 4 * RTTVAR, so that the time-out is at least SRTT + min.
+    bool min_is_margin = false;
   };
 
   explicit RttEstimator(const Limits& limits) : limits_(limits), rto_(limits.initial) {}
@@ -30,15 +32,33 @@ class RttEstimator {
       srtt_ = rtt;
       rttvar_ = rtt / 2;
       has_sample_ = true;
-      min_rtt_ = rtt;
     } else {
       const Duration error = rtt < srtt_ ? srtt_ - rtt : rtt - srtt_;
       rttvar_ += (error - rttvar_) / 4;
       srtt_ += (rtt - srtt_) / 8;
-      min_rtt_ = std::min(min_rtt_, rtt);
     }
     backoff_ = 0;
-    rto_ = Clamp(srtt_ + std::max(kGranularity, rttvar_ * 4));
+    const Duration margin = std::max(limits_.min_is_margin ? limits_.min : kGranularity, rttvar_ * 4);
+    rto_ = Clamp(srtt_ + margin);
+  }
+
+  // For the minimum over the last kMinWindow to twice that (RFC 8985 §6.2 step 1): the shortest of the round trips that
+  // one acknowledgement measured.
+  void SampleMin(Duration rtt, Time now) {
+    rtt = std::max(rtt, Duration::Zero());
+    if (!has_min_ || now - min_since_ > kMinWindow) {
+      before_min_ = has_min_ ? recent_min_ : rtt;
+      recent_min_ = rtt;
+      min_since_ = now;
+      has_min_ = true;
+    }
+    recent_min_ = std::min(recent_min_, rtt);
+  }
+
+  // Forgets everything measured and backed off (RFC 6298 §5.7).
+  void Restart(Duration initial) {
+    const Limits limits = limits_;
+    *this = RttEstimator({initial, limits.min, limits.max, limits.min_is_margin});
   }
 
   // §5.5: the timer expired; the next time-out is twice as long.
@@ -57,10 +77,12 @@ class RttEstimator {
   bool has_sample() const { return has_sample_; }
   Duration srtt() const { return srtt_; }
   Duration rttvar() const { return rttvar_; }
-  Duration min_rtt() const { return min_rtt_; }
+  // Zero before the first sample.
+  Duration min_rtt() const { return std::min(recent_min_, before_min_); }
   uint32_t backoff() const { return backoff_; }
 
  private:
+  static constexpr Duration kMinWindow = Duration::Seconds(300);
   static constexpr Duration kGranularity = Duration::Microseconds(1);  // G of §2: the clock's tick
 
   Duration Clamp(Duration value) const { return std::clamp(value, limits_.min, limits_.max); }
@@ -68,10 +90,13 @@ class RttEstimator {
   Limits limits_;
   Duration srtt_;
   Duration rttvar_;
-  Duration min_rtt_;
+  Duration recent_min_;
+  Duration before_min_;
+  Time min_since_;
   Duration rto_;
   uint32_t backoff_ = 0;
   bool has_sample_ = false;
+  bool has_min_ = false;
 };
 
 }  // namespace luna::tcp

@@ -31,7 +31,28 @@ TEST(Rtt, FollowsTheFormulas) {
   rtt.Sample(Us(100));
   EXPECT_EQ(rtt.rttvar(), Us(500 * 3 / 4 + 800 / 4));
   EXPECT_EQ(rtt.srtt(), Us(800));
+}
+
+TEST(Rtt, TheMinimumIsThatOfTheLastMinutes) {
+  RttEstimator rtt = Make();
+  const Time start = Time::FromNanoseconds(1);
+  EXPECT_EQ(rtt.min_rtt(), Duration::Zero());
+  rtt.SampleMin(Us(100), start);
+  rtt.SampleMin(Us(800), start + Duration::Seconds(1));
   EXPECT_EQ(rtt.min_rtt(), Us(100));
+  rtt.SampleMin(Us(700), start + Duration::Seconds(301));  // the path is longer now …
+  EXPECT_EQ(rtt.min_rtt(), Us(100));                       // … perhaps
+  rtt.SampleMin(Us(800), start + Duration::Seconds(602));
+  EXPECT_EQ(rtt.min_rtt(), Us(700));
+  rtt.SampleMin(Duration::Seconds(-5), start + Duration::Seconds(603));  // a clock that went back
+  EXPECT_EQ(rtt.min_rtt(), Duration::Zero());
+}
+
+// Linux's reading of the lower bound.
+TEST(Rtt, TheLowerBoundMayBeAMargin) {
+  RttEstimator rtt({Duration::Seconds(1), Duration::Milliseconds(200), Duration::Seconds(60), true});
+  for (int i = 0; i < 100; ++i) rtt.Sample(Duration::Milliseconds(100));
+  EXPECT_EQ(rtt.rto(), Duration::Milliseconds(300));
 }
 
 TEST(Rtt, SteadyPathsKeepAGranuleOfVariance) {
@@ -48,7 +69,7 @@ TEST(Rtt, StaysWithinItsLimits) {
   rtt.Sample(Duration::Seconds(30));
   EXPECT_EQ(rtt.rto(), Duration::Seconds(1));
   rtt.Sample(Duration::Seconds(-5));  // a clock that went back
-  EXPECT_EQ(rtt.min_rtt(), Duration::Zero());
+  EXPECT_GT(rtt.srtt(), Duration::Zero());
 }
 
 // RFC 6298 §5.5 to §5.7: doubled by each time-out, up to the limit, and until the next sample.

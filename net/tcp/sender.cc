@@ -1,6 +1,7 @@
 #include "luna/net/tcp/sender.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "glog/logging.h"
 
@@ -8,15 +9,17 @@ namespace luna::tcp {
 
 Sender::Sender(const StackConfig& config)
     : nodelay_(!config.nagle),
-      rtt_({config.rto_initial, config.rto_min, config.rto_max}),
-      rto_after_syn_loss_(config.rto_after_syn_loss),
-      initial_segments_(config.initial_window_segments) {}
+      config_(&config),
+      congestion_(config.congestion),
+      rtt_({config.rto_initial, config.rto_min, config.rto_max, config.rto_min_is_margin}),
+      reordering_(config.reordering_segments) {}
 
 void Sender::StartSyn(SeqNum iss) {
   iss_ = una_ = iss;
   nxt_ = max_ = iss + 1;
   una_data_ = iss + 1;
-  recover_ = iss;
+  recover_ = high_seq_ = iss;
+  push_end_ = small_end_ = use_end_ = iss + 1;
 }
 
 void Sender::Establish(uint32_t mss, uint8_t shift) {
@@ -24,73 +27,207 @@ void Sender::Establish(uint32_t mss, uint8_t shift) {
   mss_ = mss;
   shift_ = shift;
   // RFC 5681 §3.1 and RFC 6298 §5.7: after a lost SYN, start with one segment and without the SYN's back-off.
-  if (timeouts_ > 0) rtt_ = RttEstimator({rto_after_syn_loss_, rtt_.limits().min, rtt_.limits().max});
-  congestion_.Start(mss, timeouts_ > 0 ? 1 : initial_segments_);
+  if (timeouts_ > 0) rtt_.Restart(config_->rto_after_syn_loss);
+  congestion_.Start(mss, timeouts_ > 0 ? 1 : config_->initial_window_segments);
   timeouts_ = 0;
 }
 
 void Sender::SetWindow(uint32_t window, SeqNum seq, SeqNum ack) {
   wnd_ = window;
+  more_ = false;
   max_wnd_ = std::max(max_wnd_, window);
   wl1_ = seq;
   wl2_ = ack;
 }
 
+void Sender::SetMss(uint32_t mss, bool dropped) {
+  mss_ = mss;
+  congestion_.SetMss(mss);
+  if (!dropped || board_.empty()) return;
+  bool lost = false;
+  for (size_t i = 0; i < board_.size(); ++i) lost |= board_.at(i).bytes > mss && board_.MarkLost(i);
+  if (!lost) return;
+  // As after a time-out, but the window stays: no congestion was met.
+  SetReno(0);
+  if (state_ != State::kLoss) {
+    state_ = State::kLoss;
+    high_seq_ = recover_ = nxt_;
+    undo_armed_ = frto_ = frto_new_ = false;
+    // The window has room: what is lost is no longer in flight.
+  }
+  UpdateQuiet();
+}
+
+void Sender::Queue(zbuf::ZChain data, bool more) {
+  queue_.Append(std::move(data));
+  more_ = more;
+  let_out_ = false;
+  if (!more) push_end_ = DataEnd();
+}
+
+void Sender::set_nagle(bool on) {
+  nodelay_ = !on;
+  if (nodelay_) let_out_ = true;
+}
+
+void Sender::set_cork(bool on) {
+  if (cork_ && !on) let_out_ = true;
+  cork_ = on;
+}
+
 bool Sender::WorthSending(uint32_t bytes, bool all) const {
   if (bytes >= mss_ || nxt_ < max_) return true;
-  if (all && fin_queued_) return true;
-  if (corked()) return false;
-  if (all && (nodelay_ || nxt_ == una_)) return true;
+  if (all) {
+    if (fin_queued_ || let_out_) return true;
+    // Minshall: only a short segment that is unacknowledged holds back the next one.
+    const bool held = cork_ || more_ || (!nodelay_ && has_small_ && small_end_ > una_);
+    if (!held) return true;
+    if (cork_ || more_) return false;
+  }
   return bytes >= max_wnd_ / 2 && bytes > 0;
 }
 
 std::optional<Sender::Plan> Sender::Next() const {
-  if (retransmit_una_) {
-    Plan plan{.seq = una_, .retransmit = true};
-    // Never more than was sent before: the rest may lie beyond the peer's window.
-    const auto sent = std::min(static_cast<uint32_t>(max_ - una_data_), queue_.bytes());
-    plan.bytes = std::min(mss_, sent);
-    plan.fin = fin_sent_ && plan.bytes == queue_.bytes();
-    plan.push = plan.bytes == queue_.bytes();
-    if (plan.bytes > 0 || plan.fin) return plan;
+  if (tail_probe_due_) return NextTailProbe();
+  if (frto_new_) {
+    // RFC 5682 §2.1 step 2b: new data shows whether the old is still on its way.
+    const auto plan = NextNew(false);
+    if (plan || nxt_ > high_seq_) return plan;
   }
+  if (board_.AnyWaiting() && pipe() < congestion_.window()) return NextRepair();
+  return NextNew(false);
+}
+
+std::optional<Sender::Plan> Sender::NextRepair() const {
+  const Scoreboard::Record& record = board_.at(board_.FirstWaiting());
+  // RFC 9293 §3.8.6: where the peer has shrunk its window, only what lies inside is sent again (SHLD-16) …
+  const SeqNum edge = una_ + wnd_;
+  uint32_t room = edge > record.seq ? static_cast<uint32_t>(edge - record.seq) : 0;
+  // … and a closed one is probed with an octet, each time the timer expires.
+  if (room == 0 && shut_probe_due_) room = 1;
+  if (room == 0) return std::nullopt;
+  Plan plan{.seq = record.seq, .bytes = std::min({uint32_t{record.bytes}, mss_, room}), .retransmit = true};
+  const bool whole = plan.bytes == record.bytes;
+  plan.fin = whole && record.Is(Scoreboard::Record::kFin) && room > plan.bytes;
+  plan.push = whole && record.Is(Scoreboard::Record::kPush);
+  return plan;
+}
+
+// `past_window`: the congestion window does not count (a tail probe).
+std::optional<Sender::Plan> Sender::NextNew(bool past_window) const {
   const auto offset = static_cast<uint32_t>(nxt_ - una_data_);
   if (offset > queue_.bytes()) return std::nullopt;  // the FIN was sent
   const uint32_t left = queue_.bytes() - offset;
-  if (left == 0 && !fin_queued_) return std::nullopt;
+  if (left == 0 && (!fin_queued_ || fin_sent_)) return std::nullopt;
 
-  // RFC 3042: the first two duplicate acknowledgements each let one new segment out.
-  const uint32_t limited = in_recovery_ ? 0 : std::min<uint32_t>(dup_acks_, kDupAckThreshold - 1) * mss_;
-  const SeqNum limit = una_ + std::min(wnd_, congestion_.window() + limited);
-  const uint32_t room = limit > nxt_ ? static_cast<uint32_t>(limit - nxt_) : 0;
+  const SeqNum edge = una_ + wnd_;
+  uint32_t room = edge > nxt_ ? static_cast<uint32_t>(edge - nxt_) : 0;
+  if (!past_window) {
+    // Duplicates and SACKs take octets out of the pipe: this is limited transmit (RFC 3042), too.
+    const uint32_t in_flight = pipe();
+    room = std::min(room, congestion_.window() > in_flight ? congestion_.window() - in_flight : 0);
+  }
   Plan plan{.seq = nxt_, .bytes = std::min({left, room, mss_})};
   const bool all = plan.bytes == left;
   plan.fin = fin_queued_ && all && room > plan.bytes;
   if (plan.bytes == 0 && !plan.fin) return std::nullopt;
-  if (!plan.fin && !WorthSending(plan.bytes, all)) return std::nullopt;
-  plan.push = all;
+  if (!plan.fin && !past_window && !WorthSending(plan.bytes, all)) return std::nullopt;
+  const SeqNum end = nxt_ + plan.bytes;
+  plan.push = plan.bytes > 0 && push_end_ > nxt_ && push_end_ <= end;
   plan.retransmit = nxt_ < max_;
+  plan.ect = ecn_ && !plan.retransmit && plan.bytes > 0;
+  plan.cwr = plan.ect && cwr_due_;
+  return plan;
+}
+
+// RFC 8985 §7.3: new data when there is some and the peer's window takes it, else the last segment again.
+std::optional<Sender::Plan> Sender::NextTailProbe() const {
+  auto plan = NextNew(true);
+  if (!plan) {
+    if (board_.empty()) return std::nullopt;
+    const Scoreboard::Record& last = board_.back();
+    plan = Plan{.bytes = std::min<uint32_t>(last.bytes, mss_), .retransmit = true};
+    plan->seq = last.seq + (last.bytes - plan->bytes);
+    plan->fin = last.Is(Scoreboard::Record::kFin);
+    plan->push = last.Is(Scoreboard::Record::kPush);
+  }
+  plan->tail_probe = true;
   return plan;
 }
 
 void Sender::OnSent(const Plan& plan, Time now) {
-  const SeqNum end = plan.seq + plan.bytes + (plan.fin ? 1u : 0u);
   last_sent_ = now;
-  if (plan.fin) fin_sent_ = true;
-  if (plan.retransmit) {
-    timing_ = false;  // Karn: an acknowledgement could now be of either copy
-  } else if (!timing_) {
-    timing_ = true;
-    timed_seq_ = end;
-    timed_at_ = now;
-  }
-  if (retransmit_una_ && plan.seq == una_) {
-    retransmit_una_ = false;
-    nxt_ = Max(nxt_, end);
+  if (IsReducing()) prr_.out += plan.bytes + (plan.fin ? 1u : 0u);
+  const bool old = plan.seq < nxt_;
+  if (old) {
+    NoteRepair(plan, now);
   } else {
-    nxt_ = end;
+    NoteNew(plan, now);
   }
+  if (plan.retransmit) ++total_retransmissions_;
+  if (plan.tail_probe) {
+    tail_probe_due_ = false;
+    tail_probe_out_ = true;
+    tail_probe_repeats_ = old;
+    tail_probe_end_ = nxt_;
+    ++tail_probes_;
+    rto_deadline_ = now + rtt_.rto();
+    SetAux(TimerKind::kNone, Time::Infinite());
+    UpdateQuiet();
+    return;
+  }
+  if (rto_deadline_.is_infinite()) rto_deadline_ = now + rtt_.rto();
+  if (!old) ArmTailProbe(now);
+  NoteUse();
+}
+
+void Sender::NoteRepair(const Plan& plan, Time now) {
+  if (!retransmitted_) {
+    retransmitted_ = true;
+    first_retransmit_tick_ = Ticks(now);
+  }
+  size_t i = board_.Find(plan.seq);
+  const uint32_t length = plan.bytes + (plan.fin ? 1u : 0u);
+  if (plan.tail_probe) {
+    const auto ahead = static_cast<uint32_t>(plan.seq - board_.at(i).seq);
+    if (ahead > 0) board_.Split(i++, ahead);
+    board_.Probed(i, now);
+    return;
+  }
+  if (shut_probe_due_) {
+    shut_probe_due_ = false;
+    if (wnd_ == 0) return board_.Probed(i, now);  // it still waits for the window
+  }
+  frto_ = frto_ && !frto_new_;  // there was no new data to send: conventional recovery
+  frto_new_ = false;
+  if (length < board_.at(i).length()) board_.Split(i, length);
+  board_.Retransmitted(i, now);
+  undo_retransmits_ = std::max(undo_retransmits_, 0) + 1;
+  // The oldest segment's second life begins, and its time-out with it.
+  if (i == 0) rto_deadline_ = now + rtt_.rto();
+}
+
+void Sender::NoteNew(const Plan& plan, Time now) {
+  if (plan.fin) fin_sent_ = true;
+  if (plan.cwr) cwr_due_ = false;
+  board_.Push(plan.seq, plan.bytes, plan.fin, plan.push, plan.retransmit, now);
+  nxt_ = plan.seq + plan.bytes + (plan.fin ? 1u : 0u);
   max_ = Max(max_, nxt_);
+  if (plan.bytes < mss_ && !plan.fin) {
+    has_small_ = true;
+    small_end_ = nxt_;
+  }
+  if (nxt_ >= DataEnd()) let_out_ = false;
+}
+
+// How far the congestion window is what limits us. Where it does not, it must not grow (RFC 7661 §4.1): the strongest
+// sign of each window counts.
+void Sender::NoteUse() {
+  const bool limited = pipe() + mss_ > congestion_.window();
+  if (una_ < use_end_ && !limited && (used_ || flight() <= use_most_)) return;
+  used_ = limited;
+  use_most_ = flight();
+  use_end_ = nxt_;
 }
 
 std::optional<Sender::Plan> Sender::Probe() const {
@@ -98,6 +235,7 @@ std::optional<Sender::Plan> Sender::Probe() const {
   // A window too small to be worth sending to (silly-window avoidance) is filled now (RFC 9293 §3.8.6.2.1).
   Plan plan{.seq = nxt_, .bytes = std::min({queue_.bytes(), std::max(wnd_, 1u), mss_})};
   plan.fin = plan.bytes == 0;
+  plan.push = plan.bytes == queue_.bytes() && !plan.fin;
   plan.retransmit = nxt_ < max_;
   return plan;
 }
@@ -106,8 +244,6 @@ void Sender::OnProbeSent(const Plan& plan, Time now) {
   if (plan.bytes <= wnd_ && wnd_ > 0) return OnSent(plan, now);
   // SND.NXT stays: the octet is not in flight, but its acknowledgement has to be acceptable.
   max_ = Max(max_, plan.seq + std::max(plan.bytes, 1u));
-  if (plan.fin) fin_sent_ = true;
-  timing_ = false;
 }
 
 bool Sender::NeedsProbe() const {
@@ -116,101 +252,15 @@ bool Sender::NeedsProbe() const {
   return waiting && !Next().has_value();
 }
 
-Sender::Ack Sender::OnAck(SeqNum ack, SeqNum seq, uint32_t window, bool has_data, Time now) {
-  if (ack > max_) return Ack::kUnsent;
-  if (ack < una_) return static_cast<uint32_t>(una_ - ack) > max_wnd_ ? Ack::kAncient : Ack::kOld;
-  const bool duplicate = ack == una_ && flight() > 0 && !has_data && window == wnd_;
-  // RFC 9293 §3.10.7.4: only segments at least as new as the last update may change the window.
-  if (wl1_ < seq || (wl1_ == seq && wl2_ <= ack)) {
-    SetWindow(window, seq, ack);
-  } else if (ack > una_) {
-    wnd_ -= std::min(wnd_, static_cast<uint32_t>(ack - una_));  // the edge stays where it was promised
-  }
-  if (ack > una_) {
-    OnNewAck(ack, now);
-    return Ack::kNew;
-  }
-  if (!duplicate) return Ack::kNothing;
-  OnDuplicate();
-  return Ack::kDuplicate;
-}
-
-void Sender::OnNewAck(SeqNum ack, Time now) {
-  DCHECK(ack > una_ && ack <= max_);
-  const auto acked = static_cast<uint32_t>(ack - una_);
-  // A window that the application does not fill says nothing of the path: do not let it grow (RFC 7661 §4.1).
-  const bool window_used = flight() >= congestion_.window() / 2;
-  TakeRttSample(ack, now);
-  ReleaseUpTo(ack);
-  timeouts_ = 0;
-  if (in_recovery_) {
-    OnAckInRecovery(ack, acked);
-  } else {
-    dup_acks_ = 0;
-    if (window_used) congestion_.OnAck(acked);
-  }
-}
-
-void Sender::ReleaseUpTo(SeqNum ack) {
-  const uint32_t released = std::min(static_cast<uint32_t>(ack - una_data_), queue_.bytes());
-  queue_.Release(released);
-  una_data_ += released;
-  una_ = ack;
-  nxt_ = Max(nxt_, una_);
-  retransmit_una_ = false;
-  // RFC 6582's "recover" must not fall 2^31 behind, where it would look as if it lay ahead.
-  if (!in_recovery_ && una_ > recover_) recover_ = una_ - 1;
-  if (fin_sent_ && queue_.empty() && una_ > una_data_) fin_acknowledged_ = true;
-}
-
-void Sender::TakeRttSample(SeqNum ack, Time now) {
-  if (!timing_ || ack < timed_seq_) return;
-  timing_ = false;
-  rtt_.Sample(now - timed_at_);
-}
-
-void Sender::OnDuplicate() {
-  if (in_recovery_) {
-    congestion_.OnDuplicateAck();
-    return;
-  }
-  if (dup_acks_ < UINT8_MAX) ++dup_acks_;
-  // RFC 6582 §3.2 step 1: not again for losses of a window that already timed out.
-  if (dup_acks_ != kDupAckThreshold || una_ <= recover_) return;
-  in_recovery_ = true;
-  recover_ = max_;
-  retransmit_una_ = true;
-  timing_ = false;
-  congestion_.OnFastRetransmit(flight());
-}
-
-void Sender::OnAckInRecovery(SeqNum ack, uint32_t acked) {
-  if (ack >= recover_) {
-    in_recovery_ = false;
-    dup_acks_ = 0;
-    congestion_.OnRecoveryExit(flight());
-    return;
-  }
-  // A partial acknowledgement: the next hole begins at SND.UNA.
-  congestion_.OnPartialAck(acked);
-  retransmit_una_ = true;
-}
-
-uint32_t Sender::OnTimeout() {
-  ++timeouts_;
-  congestion_.OnTimeout(flight(), timeouts_ == 1);
-  rtt_.BackOff();
-  nxt_ = Max(una_, una_data_);  // the SYN is not data
-  recover_ = max_;
-  in_recovery_ = false;
-  retransmit_una_ = false;
-  timing_ = false;
-  dup_acks_ = 0;
-  return timeouts_;
-}
-
 void Sender::MaybeRestartAfterIdle(Time now) {
-  if (flight() == 0 && now - last_sent_ > rtt_.rto()) congestion_.OnIdleRestart();
+  if (config_->idle_restart && flight() == 0 && now - last_sent_ > rtt_.rto()) congestion_.OnIdleRestart();
+}
+
+void Sender::Clear() {
+  queue_.Clear();
+  board_.Clear();
+  rto_deadline_ = aux_deadline_ = Time::Infinite();
+  aux_kind_ = TimerKind::kNone;
 }
 
 }  // namespace luna::tcp

@@ -15,10 +15,9 @@ constexpr SeqNum kIss(0xffffff00);  // wraps after 255 octets
 class SenderTest : public ::testing::Test {
  protected:
   void Start(uint32_t window = 10000, uint32_t initial_segments = 10, bool nagle = false) {
-    StackConfig config;
-    config.initial_window_segments = initial_segments;
-    config.nagle = nagle;
-    sender_.emplace(config);
+    config_.initial_window_segments = initial_segments;
+    config_.nagle = nagle;
+    sender_.emplace(config_);
     sender_->StartSyn(kIss);
     sender_->Establish(kMss, 0);
     sender_->SetWindow(window, kPeer, kIss + 1);
@@ -40,11 +39,16 @@ class SenderTest : public ::testing::Test {
     return text.empty() ? "-" : text;
   }
   Sender::Ack Ack(uint32_t ack, uint32_t window = 10000, bool has_data = false) {
-    return sender_->OnAck(kIss + ack, kPeer, window, has_data, now_);
+    return Ack({.ack = kIss + ack, .seq = kPeer, .window = window, .has_data = has_data});
+  }
+  Sender::Ack Ack(Sender::AckInput input) {
+    input.arrived = input.now = now_;
+    return sender_->OnAck(input);
   }
 
   static constexpr SeqNum kPeer{500};
   zbuf::TestSlab memory_;
+  StackConfig config_;
   Time now_ = Time::FromNanoseconds(1000000000);
   std::optional<Sender> sender_;
 };
@@ -97,10 +101,10 @@ TEST_F(SenderTest, AFinWaitsForTheWindow) {
 TEST_F(SenderTest, ALostFinIsSentAgain) {
   Start();
   sender_->QueueFin();
-  EXPECT_EQ(SendAll(), "1+0FP");
+  EXPECT_EQ(SendAll(), "1+0F");
   EXPECT_EQ(Next(), "-");
-  sender_->OnTimeout();
-  EXPECT_EQ(SendAll(), "1+0FPR");
+  sender_->OnTimeout(now_);
+  EXPECT_EQ(SendAll(), "1+0FR");
   Queue(0);
   EXPECT_EQ(Ack(2), Sender::Ack::kNew);
   EXPECT_TRUE(sender_->FinAcknowledged());
@@ -125,7 +129,7 @@ TEST_F(SenderTest, KindsOfAcknowledgement) {
   EXPECT_EQ(Ack(502), Sender::Ack::kUnsent);
   EXPECT_EQ(Ack(101), Sender::Ack::kNew);
   EXPECT_EQ(Ack(100), Sender::Ack::kOld);
-  EXPECT_EQ(sender_->OnAck(kIss + 101 - 20000, kPeer, 10000, false, now_), Sender::Ack::kAncient);
+  EXPECT_EQ(Ack({.ack = kIss + 101 - 20000, .seq = kPeer, .window = 10000, .has_data = false}), Sender::Ack::kAncient);
   EXPECT_EQ(Ack(101, 10000, true), Sender::Ack::kNothing);  // with data it is no duplicate
   EXPECT_EQ(Ack(101, 9000), Sender::Ack::kNothing);         // nor with another window
   EXPECT_EQ(Ack(101, 9000), Sender::Ack::kDuplicate);
@@ -137,13 +141,13 @@ TEST_F(SenderTest, OnlyNewSegmentsMoveTheWindow) {
   Start();
   Queue(1000);
   SendAll();
-  sender_->OnAck(kIss + 101, kPeer + 10, 500, true, now_);
+  Ack({.ack = kIss + 101, .seq = kPeer + 10, .window = 500, .has_data = true});
   EXPECT_EQ(sender_->window(), 500u);
-  sender_->OnAck(kIss + 101, kPeer + 5, 9000, true, now_);  // an older segment, late
+  Ack({.ack = kIss + 101, .seq = kPeer + 5, .window = 9000, .has_data = true});  // an older segment, late
   EXPECT_EQ(sender_->window(), 500u);
-  sender_->OnAck(kIss + 201, kPeer + 5, 9000, true, now_);  // which acknowledges: the edge stays
+  Ack({.ack = kIss + 201, .seq = kPeer + 5, .window = 9000, .has_data = true});  // which acknowledges: the edge stays
   EXPECT_EQ(sender_->window(), 400u);
-  sender_->OnAck(kIss + 201, kPeer + 10, 700, false, now_);
+  Ack({.ack = kIss + 201, .seq = kPeer + 10, .window = 700, .has_data = false});
   EXPECT_EQ(sender_->window(), 700u);
 }
 
@@ -197,7 +201,7 @@ TEST_F(SenderTest, NoFastRetransmitRightAfterATimeout) {
   Start();
   Queue(500);
   SendAll();
-  EXPECT_EQ(sender_->OnTimeout(), 1u);
+  EXPECT_EQ(sender_->OnTimeout(now_), 1u);
   EXPECT_EQ(SendAll(), "1+100R");
   for (int i = 0; i < 4; ++i) Ack(1);
   EXPECT_FALSE(sender_->in_recovery());
@@ -226,11 +230,11 @@ TEST_F(SenderTest, ATimeoutGoesBackToTheFirstUnacknowledged) {
   SendAll();
   Ack(101);
   const Duration rto = sender_->rtt().rto();
-  EXPECT_EQ(sender_->OnTimeout(), 1u);
+  EXPECT_EQ(sender_->OnTimeout(now_), 1u);
   EXPECT_EQ(sender_->rtt().rto(), rto * 2);
   EXPECT_EQ(sender_->congestion().window(), kMss);
   EXPECT_EQ(SendAll(), "101+100R");
-  EXPECT_EQ(sender_->OnTimeout(), 2u);
+  EXPECT_EQ(sender_->OnTimeout(now_), 2u);
   EXPECT_EQ(SendAll(), "101+100R");
   EXPECT_EQ(Ack(501), Sender::Ack::kNew);  // the others had arrived
   EXPECT_EQ(sender_->timeouts(), 0u);
@@ -242,8 +246,8 @@ TEST_F(SenderTest, AcknowledgementsBearTheHighestNumber) {
   Start(1000);
   Queue(300);
   SendAll();
-  sender_->OnTimeout();
-  EXPECT_EQ(sender_->nxt(), kIss + 1);
+  sender_->OnTimeout(now_);
+  EXPECT_EQ(sender_->nxt(), kIss + 301);
   EXPECT_EQ(sender_->AckSequence(), kIss + 301);
   Ack(301, 0);
   Queue(1);
@@ -256,7 +260,7 @@ TEST_F(SenderTest, KarnsRule) {
   Start();
   Queue(100);
   SendAll();
-  sender_->OnTimeout();
+  sender_->OnTimeout(now_);
   SendAll();
   const Duration backed_off = sender_->rtt().rto();
   now_ += Duration::Milliseconds(50);
@@ -340,7 +344,7 @@ TEST_F(SenderTest, AShrunkenWindowStopsNewDataNotRepairs) {
   SendAll();
   Ack(101, 200);  // the edge went from 1001 to 301; 700 octets are beyond
   EXPECT_EQ(Next(), "-");
-  sender_->OnTimeout();
+  sender_->OnTimeout(now_);
   EXPECT_EQ(SendAll(), "101+100R");
   Ack(201, 100);
   EXPECT_EQ(SendAll(), "201+100R");
@@ -380,8 +384,8 @@ TEST_F(SenderTest, ALostSynStartsWithOneSegment) {
   StackConfig config = StackConfig::Rfc();
   Sender sender(config);
   sender.StartSyn(kIss);
-  sender.OnTimeout();
-  sender.OnTimeout();
+  sender.OnTimeout(now_);
+  sender.OnTimeout(now_);
   EXPECT_EQ(sender.rtt().rto(), Duration::Seconds(4));
   EXPECT_EQ(sender.nxt(), kIss + 1);
   sender.Establish(kMss, 0);

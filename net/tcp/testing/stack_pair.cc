@@ -66,7 +66,8 @@ Time StackPair::NextTime() const {
     if (host->stack_->HasOutput()) return now_ + Duration::Microseconds(1);
     next = std::min(next, host->stack_->NextDeadline());
   }
-  return std::max(next, now_ + Duration::Nanoseconds(1));
+  // What is due at once (an application that waits for memory) costs the time of a loop.
+  return std::max(next, now_ + Duration::Microseconds(1));
 }
 
 bool StackPair::RunUntil(const std::function<bool()>& done, Duration limit) {

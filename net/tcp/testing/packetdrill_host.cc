@@ -107,6 +107,7 @@ PacketdrillHost::PacketdrillHost(const PacketdrillFlags& flags) : flags_(flags),
 PacketdrillHost::~PacketdrillHost() = default;
 
 void PacketdrillHost::Enter() {
+  host_.BindToCurrentThread();
   if (waking_ != std::this_thread::get_id()) return;
   waking_.reset();
   changed_.notify_all();
@@ -146,6 +147,7 @@ void PacketdrillHost::OnChange() {
 void PacketdrillHost::Freeze() {
   changed_.wait_for(mutex_, kFreeze, [this] { return !waking_.has_value(); });
   waking_.reset();
+  host_.BindToCurrentThread();
 }
 
 bool PacketdrillHost::IsOpen(int fd) {
@@ -180,11 +182,9 @@ void PacketdrillHost::Sleep(Duration duration) {
 
 Time PacketdrillHost::TimeOfDay() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (waking_ == std::this_thread::get_id()) {
-    Enter();
-  } else if (!waking_.has_value()) {
-    host_.AdvanceTo(host_.now() + kTick);
-  }
+  const bool frozen = waking_.has_value();
+  Enter();
+  if (!frozen) host_.AdvanceTo(host_.now() + kTick);
   return host_.now();
 }
 
@@ -210,6 +210,7 @@ void PacketdrillHost::ApplyLine(absl::string_view line) {
 
 std::string PacketdrillHost::Finish() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  Enter();
   for (Sleeper* sleeper : sleepers_) {
     sleeper->result = Failure(EINTR);
     sleeper->done = true;

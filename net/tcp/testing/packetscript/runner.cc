@@ -123,13 +123,18 @@ std::string CallText(const SystemCallSpec& spec) {
       ")");
 }
 
+std::unique_ptr<VirtualHost> MakeHost(const RunOptions& options, const testing::VirtualHostOptions& host) {
+  return options.make_host ? options.make_host(host) : std::make_unique<VirtualHost>(host);
+}
+
 class Runner {
  public:
   Runner(const Script& script, const RunOptions& options, const Settings& settings)
       : script_(script),
         options_(options),
         settings_(settings),
-        host_({.profile = options.profile, .address = settings.local.address.v4()}),
+        owned_host_(MakeHost(options, {.profile = options.profile, .address = settings.local.address.v4()})),
+        host_(*owned_host_),
         flows_(settings.local, {settings.remote.address, kPeerPort}),
         calls_(host_, flows_, {settings.local, settings.remote}),
         start_(host_.now()) {
@@ -177,7 +182,8 @@ class Runner {
   const Script& script_;
   const RunOptions& options_;
   const Settings& settings_;
-  VirtualHost host_;
+  std::unique_ptr<VirtualHost> owned_host_;
+  VirtualHost& host_;
   FlowTable flows_;
   SystemCalls calls_;
   CodeScope scope_;

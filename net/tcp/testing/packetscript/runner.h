@@ -14,12 +14,15 @@
 //
 // One thread; a Runner runs one script, once.
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "luna/net/tcp/testing/packetscript/script.h"
 #include "luna/net/tcp/testing/sockets/profile.h"
+#include "luna/net/tcp/testing/sockets/virtual_host.h"
 
 namespace luna::tcp::packetscript {
 
@@ -27,6 +30,8 @@ struct RunOptions {
   testing::HostProfile profile = testing::LinuxTestProfile();
   // Packets that the script does not speak of are an error, not a remark.
   bool strict_end = false;
+  // Another way to a host (interface_host.h). None: a VirtualHost.
+  std::function<std::unique_ptr<testing::VirtualHost>(const testing::VirtualHostOptions&)> make_host;
 };
 
 struct RunReport {

@@ -53,7 +53,7 @@ VirtualHost::VirtualHost(const VirtualHostOptions& options)
   CHECK(reserved.ok()) << reserved;
 }
 
-VirtualHost::~VirtualHost() { TearDown(); }
+VirtualHost::~VirtualHost() { VirtualHost::TearDown(); }
 
 void VirtualHost::EnsureStack() {
   if (stack_ == nullptr) stack_ = std::make_unique<Stack>(profile_.stack, *slab_, drops_, now_);

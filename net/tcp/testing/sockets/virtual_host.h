@@ -20,7 +20,8 @@
 // write that were taken, since when a poll waits). A caller that gives up says so by CancelWait(). On a descriptor with
 // O_NONBLOCK, or with MSG_DONTWAIT, calls fail with EAGAIN or EINPROGRESS instead.
 //
-// Deterministic: a function of options, calls, packets and times. One thread (its users lock).
+// What is virtual here lets the same host be driven through another interface (interface_host.h).
+// Deterministic: a function of options, calls, packets and times. One thread at a time: BindToCurrentThread().
 // A Linux host's answers where systems differ; SocketDefaults says what is otherwise in the "bsd-test" profile.
 
 #include <poll.h>
@@ -81,7 +82,7 @@ struct VirtualHostOptions {
 class VirtualHost {
  public:
   explicit VirtualHost(const VirtualHostOptions& options);
-  ~VirtualHost();
+  virtual ~VirtualHost();
   VirtualHost(const VirtualHost&) = delete;
   VirtualHost& operator=(const VirtualHost&) = delete;
 
@@ -89,19 +90,19 @@ class VirtualHost {
   // A sysctl by its name ("net.ipv4.tcp_ecn", "net.inet.tcp.delayed_ack"), in either of its spellings (dots or
   // slashes). Holds for sockets made afterwards, as far as the stack's own settings go: until the first socket() all,
   // later those of sockets (buffers, retries, times). NotFound: no such knob here. InvalidArgument: not its value.
-  absl::Status SetSysctl(absl::string_view name, absl::string_view value);
+  virtual absl::Status SetSysctl(absl::string_view name, absl::string_view value);
   const HostProfile& profile() const { return profile_; }
 
   // --- Time ---
-  Time now() const { return now_; }
+  virtual Time now() const { return now_; }
   // When something may happen by itself at the earliest.
-  Time NextDeadline() const;
+  virtual Time NextDeadline() const;
   // Runs timers in order, each at its own time, up to and at `when`, where the clock then stands. A `when` in the past
   // runs what is due and moves nothing.
-  void AdvanceTo(Time when);
+  virtual void AdvanceTo(Time when);
   // Steps from timer to timer until a packet waits (true), or the next timer is later than `cap`: then false, and the
   // clock stands at `cap`.
-  bool StepToNextPacket(Time cap);
+  virtual bool StepToNextPacket(Time cap);
   // Called whenever something happened that may let a blocked call go on: after a packet, a timer or a call. now() is
   // when. It may make calls, but must not move the time or inject packets.
   std::function<void()> on_change;
@@ -113,52 +114,55 @@ class VirtualHost {
   };
   // A packet from the network: an IPv4 header and what belongs to it, up to 64 KB. What is malformed is dropped and
   // counted in drops().
-  void Inject(absl::string_view packet);
+  virtual void Inject(absl::string_view packet);
   // The oldest packet that was emitted and not taken.
-  std::optional<Packet> NextPacket();
+  virtual std::optional<Packet> NextPacket();
   size_t packets() const { return packets_.size(); }
   // While true, what is sent goes nowhere: the device refuses it, as a full queue would.
   void set_refuse_packets(bool refuse) { refuse_packets_ = refuse; }
 
   // --- System calls: see the header of this file ---
   // AF_INET and SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC; others fail as a host without them.
-  CallResult Socket(int domain, int type, int protocol);
-  CallResult Bind(int fd, const sockaddr* address, socklen_t length);
-  CallResult Listen(int fd, int backlog);
+  virtual CallResult Socket(int domain, int type, int protocol);
+  virtual CallResult Bind(int fd, const sockaddr* address, socklen_t length);
+  virtual CallResult Listen(int fd, int backlog);
   // accept4(); accept() with flags 0.
-  CallResult Accept(int fd, sockaddr* address, socklen_t* length, int flags = 0);
-  CallResult Connect(int fd, const sockaddr* address, socklen_t length);
-  CallResult Close(int fd);
-  CallResult Shutdown(int fd, int how);
-  CallResult GetSockName(int fd, sockaddr* address, socklen_t* length);
-  CallResult GetPeerName(int fd, sockaddr* address, socklen_t* length);
+  virtual CallResult Accept(int fd, sockaddr* address, socklen_t* length, int flags = 0);
+  virtual CallResult Connect(int fd, const sockaddr* address, socklen_t length);
+  virtual CallResult Close(int fd);
+  virtual CallResult Shutdown(int fd, int how);
+  virtual CallResult GetSockName(int fd, sockaddr* address, socklen_t* length);
+  virtual CallResult GetPeerName(int fd, sockaddr* address, socklen_t* length);
 
-  CallResult Read(int fd, void* buffer, size_t size);
-  CallResult Readv(int fd, const iovec* iov, int count);
-  CallResult Recv(int fd, void* buffer, size_t size, int flags);
-  CallResult RecvFrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* length);
-  CallResult RecvMsg(int fd, msghdr* message, int flags);
-  CallResult Write(int fd, const void* buffer, size_t size);
-  CallResult Writev(int fd, const iovec* iov, int count);
-  CallResult Send(int fd, const void* buffer, size_t size, int flags);
-  CallResult SendTo(int fd, const void* buffer, size_t size, int flags, const sockaddr* address, socklen_t length);
-  CallResult SendMsg(int fd, const msghdr* message, int flags);
+  virtual CallResult Read(int fd, void* buffer, size_t size);
+  virtual CallResult Readv(int fd, const iovec* iov, int count);
+  virtual CallResult Recv(int fd, void* buffer, size_t size, int flags);
+  virtual CallResult RecvFrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* length);
+  virtual CallResult RecvMsg(int fd, msghdr* message, int flags);
+  virtual CallResult Write(int fd, const void* buffer, size_t size);
+  virtual CallResult Writev(int fd, const iovec* iov, int count);
+  virtual CallResult Send(int fd, const void* buffer, size_t size, int flags);
+  virtual CallResult SendTo(int fd, const void* buffer, size_t size, int flags, const sockaddr* address,
+                            socklen_t length);
+  virtual CallResult SendMsg(int fd, const msghdr* message, int flags);
 
   // `argument`: what the command takes, a number or a pointer.
-  CallResult Fcntl(int fd, int command, intptr_t argument = 0);
-  CallResult Ioctl(int fd, unsigned long request, void* argument);  // NOLINT(google-runtime-int): ioctl's own
-  CallResult GetSockOpt(int fd, int level, int name, void* value, socklen_t* length);
-  CallResult SetSockOpt(int fd, int level, int name, const void* value, socklen_t length);
+  virtual CallResult Fcntl(int fd, int command, intptr_t argument = 0);
+  virtual CallResult Ioctl(int fd, unsigned long request, void* argument);  // NOLINT(google-runtime-int): ioctl's own
+  virtual CallResult GetSockOpt(int fd, int level, int name, void* value, socklen_t* length);
+  virtual CallResult SetSockOpt(int fd, int level, int name, const void* value, socklen_t length);
 
-  CallResult Poll(pollfd* fds, nfds_t count, int timeout_ms);
-  CallResult EpollCreate(int flags);
-  CallResult EpollCtl(int epoll_fd, int operation, int fd, const epoll_event* event);
-  CallResult EpollWait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms);
-  CallResult Pipe(int fds[2], int flags = 0);
-  CallResult Splice(int in, loff_t* in_offset, int out, loff_t* out_offset, size_t size, unsigned flags);
+  virtual CallResult Poll(pollfd* fds, nfds_t count, int timeout_ms);
+  virtual CallResult EpollCreate(int flags);
+  virtual CallResult EpollCtl(int epoll_fd, int operation, int fd, const epoll_event* event);
+  virtual CallResult EpollWait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms);
+  virtual CallResult Pipe(int fds[2], int flags = 0);
+  virtual CallResult Splice(int in, loff_t* in_offset, int out, loff_t* out_offset, size_t size, unsigned flags);
 
   // Forgets how far blocked calls on `fd` got.
-  void CancelWait(int fd);
+  virtual void CancelWait(int fd);
+  // The thread that calls from now on. The one before must have said that it has stopped, as by a mutex.
+  void BindToCurrentThread() { slab_->BindToCurrentThread(); }
   bool IsOpen(int fd) const { return files_.contains(fd); }
 
   // --- The end ---
@@ -168,7 +172,7 @@ class VirtualHost {
     size_t objs = 0;         // of the memory, still out after all was destroyed: leaks
   };
   // Closes everything, destroys the stack and counts what is left. No other call may follow.
-  Remains TearDown();
+  virtual Remains TearDown();
 
   // --- Insight, for tests ---
   // Null before the first socket().

@@ -54,9 +54,10 @@ class AckPolicy {
       deadline_ = now + config.delayed_ack;
     }
   }
-  // The peer's FIN was reached, and the application may be about to close. Not before a FIN of our own.
+  // The peer's FIN was reached, and the application may be about to close. Not before a FIN of our own. A peer that
+  // never sent data is told at once: there is no delay yet that was learnt from it (Linux).
   void OnFin(const StackConfig& config, Time now) {
-    if (!config.delay_fin_ack || config.delayed_ack == Duration::Zero()) {
+    if (!config.delay_fin_ack || config.delayed_ack == Duration::Zero() || last_received_ == Time()) {
       now_ = true;
       return;
     }

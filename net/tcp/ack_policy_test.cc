@@ -146,6 +146,22 @@ TEST_F(AckPolicyTest, TheKnob) {
   EXPECT_FALSE(Receive(10));
 }
 
+TEST_F(AckPolicyTest, AFinWaitsOnlyBehindData) {
+  config_.delay_fin_ack = true;
+  Start();
+  acks_.OnFin(config_, now_);
+  EXPECT_TRUE(acks_.due()) << "a peer that sent nothing";
+  acks_.OnSent();
+  EXPECT_FALSE(Receive(100));
+  Pass(Duration::Milliseconds(10));
+  acks_.OnFin(config_, now_);
+  EXPECT_FALSE(acks_.due());
+  EXPECT_EQ(acks_.deadline(), now_ + Duration::Milliseconds(30)) << "of the oldest octet";
+  config_.delay_fin_ack = false;
+  acks_.OnFin(config_, now_);
+  EXPECT_TRUE(acks_.due());
+}
+
 TEST_F(AckPolicyTest, TroubleMakesItQuick) {
   config_.quick_acks = 2;
   Start();

@@ -303,14 +303,17 @@ TEST(Fin, ItsAcknowledgementMayWaitForOurs) {
   for (bool closes : {true, false}) {
     StackTester t(Linux());
     t.Establish();
+    t.Data("x");
+    EXPECT_EQ(t.Read(), "x");
+    EXPECT_EQ(t.Out(), "A 1+0 a2");
     t.Fin();
     EXPECT_EQ(t.Out(), "");
     if (closes) {
       t.connection()->Close();
-      EXPECT_EQ(t.Out(), "FA 1+0 a2");
+      EXPECT_EQ(t.Out(), "FA 1+0 a3");
     }
     t.Run(Ms(41));
-    EXPECT_EQ(t.Out().substr(0, 8), closes ? "FA 1+0 a" : "A 1+0 a2") << "a retransmission, or what was delayed";
+    EXPECT_EQ(t.Out().substr(0, 8), closes ? "FA 1+0 a" : "A 1+0 a3") << "a retransmission, or what was delayed";
   }
   StackTester t;
   t.Establish();

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <utility>
@@ -75,8 +75,10 @@ Time InterfaceHost::Clock() {
 }
 
 void InterfaceHost::AdvanceTo(Time when) {
-  const int64_t microseconds = (when - now_).microseconds();
-  if (microseconds > 0) i_.usleep(i_.userdata, static_cast<useconds_t>(microseconds));
+  constexpr int64_t kMost = 1000 * 1000 * 1000;  // what useconds_t holds
+  for (int64_t left = (when - now_).microseconds(); left > 0; left -= kMost) {
+    i_.usleep(i_.userdata, static_cast<useconds_t>(std::min(left, kMost)));
+  }
   now_ = Clock();
   Report();
 }

@@ -75,6 +75,18 @@ bool SetDelayedAck(const Numbers& values, HostProfile* profile) {
   return true;
 }
 
+// Bit 0: RACK.
+bool SetRecovery(const Numbers& values, HostProfile* profile) {
+  profile->stack.rack = (values[0] & 1) != 0;
+  return true;
+}
+
+// 3 and 4: tail loss probes.
+bool SetEarlyRetransmit(const Numbers& values, HostProfile* profile) {
+  profile->stack.tail_loss_probe = values[0] >= 3;
+  return true;
+}
+
 template <auto kMember>
 bool SetSwitch(const Numbers& values, HostProfile* profile) {
   profile->stack.*kMember = values[0] != 0;
@@ -105,18 +117,24 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.ip_local_port_range", SetPorts},
     {"net.ipv4.tcp_challenge_ack_limit", SetNumber<&StackConfig::challenge_acks_per_second, 0, 1 << 30>},
     {"net.ipv4.tcp_dsack", SetSwitch<&StackConfig::dsack>},
+    {"net.ipv4.tcp_early_retrans", SetEarlyRetransmit},
     {"net.ipv4.tcp_ecn", SetEcn},
     {"net.ipv4.tcp_fin_timeout", SetTime<&StackConfig::fin_wait_2, kSecond>},
+    {"net.ipv4.tcp_frto", SetSwitch<&StackConfig::frto>},
     {"net.ipv4.tcp_keepalive_intvl", SetTime<&StackConfig::keep_alive_interval, kSecond>},
     {"net.ipv4.tcp_keepalive_probes", SetNumber<&StackConfig::keep_alive_probes, 1>},
     {"net.ipv4.tcp_keepalive_time", SetTime<&StackConfig::keep_alive_idle, kSecond>},
+    {"net.ipv4.tcp_max_reordering", SetNumber<&StackConfig::reordering_limit, 1, 1 << 20>},
     {"net.ipv4.tcp_max_tw_buckets", SetNumber<&StackConfig::time_wait_limit, 0, 1 << 30>},
     {"net.ipv4.tcp_orphan_retries", SetNumber<&StackConfig::closed_retries>},
+    {"net.ipv4.tcp_recovery", SetRecovery},
+    {"net.ipv4.tcp_reordering", SetNumber<&StackConfig::reordering_segments, 1, 1 << 20>},
     {"net.ipv4.tcp_retries1", SetNumber<&StackConfig::r1_retries>},
     {"net.ipv4.tcp_retries2", SetNumber<&StackConfig::data_retries>},
     {"net.ipv4.tcp_rmem", SetReceiveBuffers},
     {"net.ipv4.tcp_rto_min_us", SetTime<&StackConfig::rto_min, 1>},
     {"net.ipv4.tcp_sack", SetSwitch<&StackConfig::sack>},
+    {"net.ipv4.tcp_slow_start_after_idle", SetSwitch<&StackConfig::idle_restart>},
     {"net.ipv4.tcp_syn_retries", SetNumber<&StackConfig::syn_retries>},
     {"net.ipv4.tcp_timestamps", SetSwitch<&StackConfig::timestamps>},
     {"net.ipv4.tcp_window_scaling", SetSwitch<&StackConfig::window_scale>},
@@ -210,6 +228,11 @@ HostProfile LinuxTestProfile() {
   stack.data_retries = 15;
   stack.closed_retries = 8;
   stack.delayed_ack = Duration::Milliseconds(40);
+  stack.rto_min_is_margin = true;
+  stack.tail_probe_ack_delay = Duration::Milliseconds(200);
+  stack.tail_probe_slack = Duration::Milliseconds(2);
+  stack.reduce_from_window = true;
+  stack.idle_restart = false;
   stack.quick_acks = 16;
   stack.ack_on_read = true;
   stack.delay_fin_ack = true;

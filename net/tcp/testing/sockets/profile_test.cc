@@ -36,6 +36,12 @@ TEST(Profile, ValuesReachTheStack) {
   EXPECT_EQ(p.stack.ephemeral_last, 3000);
   EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_syn_retries", "2", &p).ok());
   EXPECT_EQ(p.stack.syn_retries, 2);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_slow_start_after_idle", "1", &p).ok());
+  EXPECT_TRUE(p.stack.idle_restart);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_recovery", "2", &p).ok());
+  EXPECT_FALSE(p.stack.rack);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_early_retrans", "0", &p).ok());
+  EXPECT_FALSE(p.stack.tail_loss_probe);
   EXPECT_TRUE(ApplySysctl("net.inet.tcp.delayed_ack", "0", &p).ok());
   EXPECT_EQ(p.stack.delayed_ack, Duration::Zero());
 }

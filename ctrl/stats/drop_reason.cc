@@ -81,6 +81,7 @@ constexpr Entry kEntries[] = {
     {DropReason::kTcpReassemblyFull, "tcp_reassembly_full", "out-of-order queue full"},
     {DropReason::kTcpClosedReceive, "tcp_closed_receive", "data after the application closed"},
     {DropReason::kTcpTimeWait, "tcp_time_wait", "segment for a connection in TIME-WAIT"},
+    {DropReason::kTcpIcmpOutOfWindow, "tcp_icmp_out_of_window", "ICMP error that quotes nothing in flight"},
     {DropReason::kHandOffFull, "hand_off_full", "the queue to another thread was full"},
     {DropReason::kShuttingDown, "shutting_down", "arrived while shutting down"},
 };

@@ -95,6 +95,7 @@ enum class DropReason : uint8_t {
   kTcpReassemblyFull,
   kTcpClosedReceive,  // data after the application closed
   kTcpTimeWait,
+  kTcpIcmpOutOfWindow,  // an ICMP error that quotes nothing in flight
 
   // sched/r2c.
   kHandOffFull,

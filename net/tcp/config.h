@@ -74,6 +74,7 @@ struct StackConfig : ConnectionOptions {
   // --- Life cycle ---
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
+  uint32_t max_orphans = 1u << 16;                    // connections closed by the application and not yet done
   // --- Congestion (RFC 5681, 6928, 6582) ---
   CongestionAlgorithm congestion = CongestionAlgorithm::kNewReno;
   uint32_t initial_window_segments = 10;
@@ -89,6 +90,10 @@ struct StackConfig : ConnectionOptions {
   uint32_t send_slices_limit = 2048;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
+  // ICMP lowers a path's MTU no further than this; what does not fit then may be fragmented (RFC 1191 §3).
+  uint32_t min_path_mtu = 552;
+  // RFC 5461 §3.1: unreachable networks and hosts end a handshake, too. RFC 9293 MUST-56 says no.
+  bool soft_errors_end_handshake = false;
   // --- Sending ---
   Duration cork_limit = Duration::Milliseconds(200);  // what a cork or Send() with `more` holds back leaves after this
   uint32_t r1_retries = 3;  // R1: so many retransmissions without an answer are reported (RFC 9293 MUST-20, SHLD-10)

@@ -8,15 +8,17 @@
 #include "luna/net/tcp/listener.h"
 
 namespace luna::tcp {
-namespace {
-
-using wire::TcpFlags;
-
-}  // namespace
+namespace {}  // namespace
 
 Connection::Connection(Core& core, const ConnectionOptions& options)
-    : core_(core), sender_(core.config), options_(options) {
-  ApplyOptions();
+    : core_(core),
+      sender_(core.config),
+      options_(options),
+      path_mtu_(static_cast<uint16_t>(std::min(core.config.mtu, 0xffffu))) {
+  sender_.set_nagle(options.nagle);
+  sender_.set_cork(options.cork);
+  receiver_.SetClamp(options.window_clamp);
+  ChooseSynValues();
 }
 
 void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now) {
@@ -34,6 +36,7 @@ void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss
   tuple_ = syn.tuple;
   timestamp_offset_ = timestamp_offset;
   passive_ = true;
+  tally_.segments_in = 1;
   listener_ = listener;
   owner_ = listener->options().owner;
   listener->HandshakeStarted();
@@ -59,6 +62,10 @@ void Connection::EnterClosed(CloseReason reason) {
     half_open_ = false;
     listener_->HandshakeEnded();
     listener_ = nullptr;
+  }
+  if (orphan_) {
+    orphan_ = false;
+    --core_.orphans;
   }
   ClearTimers();
   sender_.Clear();
@@ -109,7 +116,7 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
   const uint32_t option_bytes = timestamps_ ? kTimestampOptionBytes : 0;
   sender_.set_sack(sack_);
   sender_.set_ecn(ecn_.negotiated());
-  sender_.Establish(std::min(peer_mss_, mss_) - option_bytes, peer_shift_);
+  sender_.Establish(SendMss(), peer_shift_);
   sender_.SetWindow(window, segment.seq, segment.ack);
   if (ecn_.negotiated()) core_.counters.ecn_connections.Increment();
   acks_.Start(mss_ - option_bytes, core_.config);
@@ -117,6 +124,8 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
                receiver_.edge(), rtt, segment.arrival);
   syn_pending_ = false;
   if (sender_.fin_queued()) Enter(State::kFinWait1);  // closed during the handshake
+  last_heard_ = segment.arrival;
+  if (options_.keep_alive) SetKeepAlive(segment.arrival);
 }
 
 // Data may be queued before the handshake is over (RFC 9293 §3.10.2).
@@ -197,11 +206,16 @@ void Connection::ShutdownWrite() {
 
 void Connection::ShutdownRead() { read_shut_ = true; }
 
+void Connection::Push() {
+  sender_.LetOut();
+  NoteOutput();
+}
+
 void Connection::Close() {
   if (app_closed_ || state_ == State::kClosed) return;
   const bool may_send_fin = CanQueue();
-  app_closed_ = true;
   if (state_ == State::kSynSent) {
+    app_closed_ = true;
     EnterClosed(CloseReason::kNormal);
     Post(EventBits::kClosed);
     return;
@@ -211,8 +225,11 @@ void Connection::Close() {
     Abort();
     return;
   }
+  if (!BecomeOrphan()) return;
   if (may_send_fin) SendFin();
-  if (state_ == State::kFinWait2) {
+  lingering_ = options_.linger && state_ != State::kFinWait2 && state_ != State::kTimeWait;
+  if (options_.linger && !lingering_) Post(EventBits::kLingered);
+  if (lingering_ || state_ == State::kFinWait2) {
     life_deadline_ = kFromNextTimerRun;
     Rearm();
   }
@@ -220,13 +237,7 @@ void Connection::Close() {
 
 void Connection::Abort() {
   if (state_ == State::kClosed || state_ == State::kTimeWait) return;
-  if (state_ != State::kSynSent) {
-    core_.counters.resets_sent.Increment();
-    core_.Reply({.tuple = tuple_,
-                 .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
-                 .ack = receiver_.nxt(),
-                 .flags = TcpFlags::kRst | TcpFlags::kAck});
-  }
+  if (state_ != State::kSynSent) SendReset();
   app_closed_ = true;
   EnterClosed(CloseReason::kAborted);
   if (announced_) Post(EventBits::kClosed);

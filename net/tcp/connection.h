@@ -86,7 +86,8 @@ class Connection final : private timer::Timer {
 
   // --- Closing ---
   // No more will be sent or read. Queued octets are still delivered, then a FIN. Unread octets make it a reset (RFC
-  // 9293 SHLD-3, RFC 2525 §2.17). The kClosed event comes when both sides are done, at once after a reset.
+  // 9293 SHLD-3, RFC 2525 §2.17), so does `linger` without time. The kClosed event comes when both sides are done, at
+  // once after a reset; with `linger` and time, kLingered comes when all is acknowledged or the time is up.
   void Close();
   // No more will be sent (half-close); reading goes on.
   void ShutdownWrite();
@@ -95,6 +96,8 @@ class Connection final : private timer::Timer {
   void ShutdownRead();
   // RST, now. Everything queued is dropped.
   void Abort();
+  // What a cork, `more` or Nagle's algorithm holds back leaves with the next Flush().
+  void Push();
 
   // --- Options ---
   const ConnectionOptions& options() const { return options_; }
@@ -155,7 +158,8 @@ class Connection final : private timer::Timer {
   // `event_bits` are being handed to the application.
   void NoteTold(uint32_t event_bits) { told_closed_ |= (event_bits & EventBits::kClosed) != 0; }
   bool CanQueue() const;
-  void ApplyOptions();
+  void ChooseSynValues();
+  void FillSendInfo(ConnectionInfo* info) const;
   bool SendQueueFull() const;
   uint32_t send_limit() const { return options_.send_buffer_bytes; }
 
@@ -164,6 +168,7 @@ class Connection final : private timer::Timer {
 
   // --- connection_input.cc: RFC 9293 §3.10.7, step by step; each returns EventBits ---
   uint32_t OnSegment(Segment& segment, Time now);
+  uint32_t Process(Segment& segment, Time now);
   bool IsPredicted(const Segment& segment) const;
   uint32_t OnPredicted(Segment& segment, Time now);
   uint32_t InSynSent(Segment& segment, Time now);
@@ -201,12 +206,16 @@ class Connection final : private timer::Timer {
   // --- connection_output.cc ---
   // Appends what is to be sent now to `out`, until out->size() reaches `limit`. True when nothing is left to do.
   bool Output(Time now, size_t limit, ip::OutBatch* out);
+  bool OutputByState(Time now, size_t limit, ip::OutBatch* out);
   bool OutputSyn(Time now, ip::OutBatch* out);
   bool OutputData(Time now, size_t limit, ip::OutBatch* out);
   bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
   bool OutputProbe(Time now, ip::OutBatch* out);
+  bool OutputKeepAlive(Time now, ip::OutBatch* out);
   bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
   bool OutputAck(Time now, ip::OutBatch* out);
+  // A segment without data.
+  bool OutputEmpty(SeqNum seq, Time now, ip::OutBatch* out);
   void PointToUrgent(SegmentHeader* header) const;
   void NoteAckSent(const wire::TcpOptions& options);
   // Timestamps, and SACK blocks in at most `room` octets. Null when there are none, else `options`.
@@ -221,10 +230,42 @@ class Connection final : private timer::Timer {
   uint32_t OnTimer(Time now);
   uint32_t OnRetransmitTimer(Time now);
   void SetRetransmitTimer(Time now);
-  void FollowSender();
+  void FollowSender(Time now);
   uint32_t OnPersistTimer(Time now);
   void Rearm();
   void ClearTimers();
+
+  // --- connection_life.cc; those that return uint32_t return EventBits ---
+  uint32_t OnLifeTimer(Time now);
+  uint32_t OnKeepAlive(Time now);
+  void SetKeepAlive(Time now);
+  void NoteAnswer(Time now);
+  bool BecomeOrphan();
+  void HeedUserTimeout(Time now);
+  bool UserTimeoutIsOver(Time now) const;
+  bool GivesUp(uint32_t attempts) const;
+  void SendReset();
+  uint32_t NoteSoftError(NetworkError error);
+  uint32_t OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu, Time now);
+  void LowerPathMtu(uint32_t mtu, Time now);
+  void SetPathMtu(uint32_t mtu, Time now);
+  uint32_t SendMss() const;
+
+  // What Info() tells beside the halves' own numbers.
+  struct Tally {
+    uint64_t bytes_acked = 0;
+    uint64_t bytes_received = 0;
+    uint64_t bytes_sent = 0;
+    uint64_t bytes_retransmitted = 0;
+    Time last_data_sent;
+    Time last_data_received;
+    uint32_t segments_in = 0;
+    uint32_t segments_out = 0;
+    uint32_t data_segments_in = 0;
+    uint32_t data_segments_out = 0;
+    uint32_t segments_retransmitted = 0;
+  };
+  void Count(SeqNum una_before, SeqNum nxt_before, bool fin_was_acknowledged, bool fin_was_received);
 
   // What a segment in order needs, first.
   Core& core_;
@@ -244,7 +285,10 @@ class Connection final : private timer::Timer {
   AckPolicy acks_;
   ReceiveTuner tuner_;
   Time retransmit_deadline_ = Time::Infinite();  // also SYN and persist
-  Time life_deadline_ = Time::Infinite();        // FIN-WAIT-2 of a closed connection
+  Time life_deadline_ = Time::Infinite();        // keep-alive; of a closed connection lingering, then FIN-WAIT-2
+  Time last_heard_;                              // when the last segment of the peer came
+  Time owed_since_ = Time::Infinite();           // since then something has gone unacknowledged, without progress
+  Tally tally_;
   wire::FourTuple tuple_;
   void* owner_ = nullptr;
   void* context_ = nullptr;
@@ -263,7 +307,8 @@ class Connection final : private timer::Timer {
   Time ts_recent_at_;      // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
   uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
   uint16_t peer_mss_ = kDefaultMss;
-  uint16_t mss_ = 0;  // what we can receive in one segment
+  uint16_t mss_ = 0;       // what we can receive in one segment
+  uint16_t path_mtu_ = 0;  // as far as is known
   uint8_t peer_shift_ = 0;
   bool window_scale_ = false;     // both sides sent the option
   bool peer_timestamps_ = false;  // the peer's SYN carried the option
@@ -275,10 +320,14 @@ class Connection final : private timer::Timer {
   bool half_open_ = false;        // counted in the listener's backlog
   bool told_closed_ = false;      // kClosed was handed out: no event may follow it
   bool in_posted_ = false;
-  bool in_starved_ = false;  // in core_.starved
-  bool finished_ = false;    // in core_.finished
-  bool read_shut_ = false;   // ShutdownRead() was called
-  bool has_urgent_ = false;  // urgent_ is ahead of what was read
+  bool in_starved_ = false;          // in core_.starved
+  bool finished_ = false;            // in core_.finished
+  bool read_shut_ = false;           // ShutdownRead() was called
+  bool keep_probe_pending_ = false;  // a keep-alive probe is to be sent
+  bool lingering_ = false;           // kLingered is owed
+  bool orphan_ = false;              // counted in core_.orphans
+  bool may_fragment_ = false;        // the path takes less than the smallest segments we make: DF is clear
+  bool has_urgent_ = false;          // urgent_ is ahead of what was read
   NetworkError soft_error_ = NetworkError::kNone;
   CloseReason close_reason_ = CloseReason::kNone;
 };

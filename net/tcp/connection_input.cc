@@ -14,6 +14,33 @@ using stats::DropReason;
 using wire::TcpFlags;
 
 uint32_t Connection::OnSegment(Segment& segment, Time now) {
+  ++tally_.segments_in;
+  if (segment.payload_bytes() > 0) {
+    ++tally_.data_segments_in;
+    tally_.last_data_received = segment.arrival;
+  }
+  const bool open = IsSynchronised(state_);
+  const SeqNum una = sender_.una();
+  const SeqNum nxt = receiver_.nxt();
+  const bool fin_acknowledged = sender_.FinAcknowledged();
+  const bool fin_received = fin_received_;
+  const uint32_t events = Process(segment, now);
+  if (open) [[likely]] {
+    Count(una, nxt, fin_acknowledged, fin_received);
+  } else if (IsSynchronised(state_)) {
+    Count(sender_.iss() + 1, receiver_.irs() + 1, false, false);
+  }
+  return events;
+}
+
+void Connection::Count(SeqNum una, SeqNum nxt, bool fin_was_acknowledged, bool fin_was_received) {
+  tally_.bytes_acked +=
+      static_cast<uint32_t>(sender_.una() - una) - (sender_.FinAcknowledged() && !fin_was_acknowledged ? 1u : 0u);
+  tally_.bytes_received +=
+      static_cast<uint32_t>(receiver_.nxt() - nxt) - (fin_received_ && !fin_was_received ? 1u : 0u);
+}
+
+uint32_t Connection::Process(Segment& segment, Time now) {
   if (IsPredicted(segment)) [[likely]]
     return OnPredicted(segment, now);
   if (state_ == State::kSynSent) return InSynSent(segment, now);
@@ -39,8 +66,10 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   NoteTimestamp(s, now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
-  unanswered_probes_ = 0;
+  last_heard_ = s.arrival;
+  if (unanswered_probes_ != 0) NoteAnswer(now);
   if (s.ack > sender_.una()) {
+    owed_since_ = Time::Infinite();
     sender_.OnNewAck(s.ack, s.arrival, now);
     persist_count_ = 0;
     SetRetransmitTimer(now);
@@ -216,7 +245,8 @@ uint32_t Connection::OnUnexpectedSyn(const Segment&, Time now) {
 
 bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   if (state_ == State::kSynReceived && !CompleteHandshake(s, now, events)) return false;
-  unanswered_probes_ = 0;
+  last_heard_ = s.arrival;
+  if (unanswered_probes_ != 0) NoteAnswer(now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   const Sender::AckInput input{
       .ack = s.ack,
@@ -247,11 +277,12 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       break;
     case Sender::Ack::kNew:
       persist_count_ = 0;
+      owed_since_ = Time::Infinite();
       SetRetransmitTimer(now);
       *events |= WritableEvent();
       break;
   }
-  FollowSender();
+  FollowSender(now);
   NoteOutput();
   if (sender_.FinAcknowledged()) *events |= OnFinAcknowledged();
   return state_ != State::kClosed && state_ != State::kTimeWait;
@@ -275,6 +306,7 @@ bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events)
 }
 
 uint32_t Connection::OnFinAcknowledged() {
+  const uint32_t lingered = std::exchange(lingering_, false) ? EventBits::kLingered : 0;
   switch (state_) {
     case State::kFinWait1:
       Enter(State::kFinWait2);
@@ -282,16 +314,16 @@ uint32_t Connection::OnFinAcknowledged() {
         life_deadline_ = kFromNextTimerRun;
         Rearm();
       }
-      return 0;
+      return lingered;
     case State::kClosing:
       Enter(State::kTimeWait);
       EnterClosed(CloseReason::kNormal);
-      return EventBits::kClosed;
+      return lingered | EventBits::kClosed;
     case State::kLastAck:
       EnterClosed(CloseReason::kNormal);
-      return EventBits::kClosed;
+      return lingered | EventBits::kClosed;
     default:
-      return 0;
+      return lingered;
   }
 }
 
@@ -310,7 +342,8 @@ void Connection::AckNow() {
 
 uint32_t Connection::WritableEvent() {
   const bool drained = sender_.queue().bytes() <= send_limit() / 2 &&
-                       sender_.queue().slice_count() <= core_.config.send_slices_limit / 2;
+                       sender_.queue().slice_count() <= core_.config.send_slices_limit / 2 &&
+                       sender_.unsent_bytes() < options_.unsent_low_water;
   if (!want_writable_ || !drained) return 0;
   want_writable_ = false;
   return EventBits::kWritable;

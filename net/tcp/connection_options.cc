@@ -1,6 +1,7 @@
 // What the application may choose, taken in and looked at: options and the snapshot.
 
 #include <algorithm>
+#include <utility>
 
 #include "luna/net/tcp/connection.h"
 
@@ -11,30 +12,40 @@ uint8_t Saturate8(uint32_t value) { return static_cast<uint8_t>(std::min<uint32_
 
 }  // namespace
 
-absl::Status Connection::SetOptions(const ConnectionOptions& options, Time) {
+absl::Status Connection::SetOptions(const ConnectionOptions& options, Time now) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
-  options_ = options;
-  ApplyOptions();
-  if (state_ != State::kClosed) NoteOutput();  // what a cork or Nagle held may go
+  const ConnectionOptions old = std::exchange(options_, options);
+  if (options.nagle != old.nagle) sender_.set_nagle(options.nagle);
+  if (options.cork != old.cork) sender_.set_cork(options.cork);
+  if (state_ == State::kSynSent && syns_sent_ == 0) {
+    ChooseSynValues();  // the SYN has not been sent: it says what is chosen now
+  } else if (options.receive_buffer_bytes != old.receive_buffer_bytes) {
+    if (receive_limit() == options.receive_buffer_bytes) tuner_.Stop();
+    if (!tuner_.on()) receiver_.SetBuffer(options.receive_buffer_bytes);
+  }
+  receiver_.SetClamp(options.window_clamp);
+  if (state_ == State::kClosed) return absl::OkStatus();
+  if (options.mss_clamp != old.mss_clamp) SetPathMtu(path_mtu_, now);
+  if (options.keep_alive != old.keep_alive || options.keep_alive_idle != old.keep_alive_idle) SetKeepAlive(now);
+  if (options.user_timeout != old.user_timeout && !retransmit_deadline_.is_infinite()) SetRetransmitTimer(now);
+  if (want_writable_) {
+    if (const uint32_t events = WritableEvent()) Post(events);
+  }
+  NoteOutput();  // what a cork or Nagle held may go, and the window may have opened
+  if (CanReceive(state_) && receiver_.NeedsWindowUpdate(mss_)) AckNow();
   return absl::OkStatus();
 }
 
-void Connection::ApplyOptions() {
-  sender_.set_nagle(options_.nagle);
-  sender_.set_cork(options_.cork);
-  receiver_.SetClamp(options_.window_clamp);
-  if (state_ == State::kClosed || (state_ == State::kSynSent && syns_sent_ == 0)) {
-    // The SYN has not been sent: it says what is chosen now.
-    const uint32_t mss = core_.config.mtu - kIpv4TcpHeaderBytes;
-    mss_ = static_cast<uint16_t>(options_.mss_clamp == 0 ? mss : std::min<uint32_t>(mss, options_.mss_clamp));
-    uint8_t shift = 0;
-    const uint32_t buffer = receive_limit();
-    while (core_.config.window_scale && shift < kMaxWindowShift && (buffer >> shift) > 0xffff) ++shift;
-    receiver_.set_shift(shift);
-  } else {
-    if (receive_limit() == options_.receive_buffer_bytes) tuner_.Stop();
-    if (!tuner_.on()) receiver_.SetBuffer(options_.receive_buffer_bytes);
+// Smallest shift with which the whole receive buffer can be advertised (RFC 7323 §2.3), and the largest segment that
+// fits the link (RFC 9293 §3.7.1 MUST-67).
+void Connection::ChooseSynValues() {
+  const uint32_t mss = core_.config.mtu - kIpv4TcpHeaderBytes;
+  mss_ = static_cast<uint16_t>(options_.mss_clamp == 0 ? mss : std::min<uint32_t>(mss, options_.mss_clamp));
+  uint8_t shift = 0;
+  while (core_.config.window_scale && shift < kMaxWindowShift && (receive_limit() >> shift) > 0xffff) {
+    ++shift;
   }
+  receiver_.set_shift(shift);
 }
 
 // A size that differs from the stack's was chosen for this connection.
@@ -48,33 +59,56 @@ void Connection::SetQuickAck(bool on) {
   if (acks_.SetQuick(on, core_.config) && state_ != State::kClosed) NoteOutput();
 }
 
-ConnectionInfo Connection::Info(Time) const {
+ConnectionInfo Connection::Info(Time now) const {
   ConnectionInfo info;
-  const RttEstimator& rtt = sender_.rtt();
   info.state = state_;
-  info.retransmits = Saturate8(sender_.timeouts());
-  info.probes = Saturate8(unanswered_probes_);
-  info.backoff = Saturate8(persisting_ ? persist_count_ : rtt.backoff());
   info.timestamps = timestamps_;
   info.window_scale = window_scale_;
+  info.sack = sack_;
+  info.ecn = ecn_.negotiated();
   info.snd_wscale = peer_shift_;
   info.rcv_wscale = receiver_.shift();
-  info.rto = rtt.rto();
   info.ato = core_.config.delayed_ack;
-  info.snd_mss = sender_.mss();
   info.advmss = mss_;
   info.rcv_mss = static_cast<uint16_t>(acks_.segment_bytes());
-  const uint32_t mss = std::max<uint32_t>(sender_.mss(), 1);
-  info.unacked = (sender_.flight() + mss - 1) / mss;
-  info.pmtu = core_.config.mtu;
-  info.rtt = rtt.srtt();
-  info.rttvar = rtt.rttvar();
-  info.min_rtt = rtt.min_rtt();
-  info.snd_ssthresh = sender_.congestion().threshold() / mss;
-  info.snd_cwnd = sender_.congestion().window() / mss;
-  info.snd_wnd = sender_.window();
+  info.pmtu = path_mtu_;
   info.rcv_wnd = receiver_.window();
+  info.rcv_space = options_.receive_buffer_bytes;
+  info.probes = Saturate8(unanswered_probes_);
+  FillSendInfo(&info);
+  info.last_data_sent = now - tally_.last_data_sent;
+  info.last_data_recv = now - tally_.last_data_received;
+  info.last_ack_recv = now - last_heard_;
+  info.bytes_acked = tally_.bytes_acked;
+  info.bytes_received = tally_.bytes_received;
+  info.bytes_sent = tally_.bytes_sent;
+  info.bytes_retrans = tally_.bytes_retransmitted;
+  info.total_retrans = tally_.segments_retransmitted;
+  info.segs_in = tally_.segments_in;
+  info.segs_out = tally_.segments_out;
+  info.data_segs_in = tally_.data_segments_in;
+  info.data_segs_out = tally_.data_segments_out;
   return info;
+}
+
+void Connection::FillSendInfo(ConnectionInfo* info) const {
+  const RttEstimator& rtt = sender_.rtt();
+  const uint32_t mss = std::max<uint32_t>(sender_.mss(), 1);
+  info->ca_state = sender_.timeouts() > 0  ? ConnectionInfo::Recovery::kLoss
+                   : sender_.in_recovery() ? ConnectionInfo::Recovery::kRecovery
+                                           : ConnectionInfo::Recovery::kOpen;
+  info->retransmits = Saturate8(sender_.timeouts());
+  info->backoff = Saturate8(persisting_ ? persist_count_ : rtt.backoff());
+  info->rto = rtt.rto();
+  info->rtt = rtt.srtt();
+  info->rttvar = rtt.rttvar();
+  info->min_rtt = rtt.min_rtt();
+  info->snd_mss = sender_.mss();
+  info->unacked = (sender_.flight() + mss - 1) / mss;
+  info->snd_ssthresh = sender_.congestion().threshold() / mss;
+  info->snd_cwnd = sender_.congestion().window() / mss;
+  info->snd_wnd = sender_.window();
+  info->notsent_bytes = sender_.unsent_bytes();
 }
 
 }  // namespace luna::tcp

@@ -10,6 +10,13 @@ namespace luna::tcp {
 using wire::TcpFlags;
 
 bool Connection::Output(Time now, size_t limit, ip::OutBatch* out) {
+  const size_t before = out->size();
+  const bool complete = OutputByState(now, limit, out);
+  tally_.segments_out += static_cast<uint32_t>(out->size() - before);
+  return complete;
+}
+
+bool Connection::OutputByState(Time now, size_t limit, ip::OutBatch* out) {
   switch (state_) {
     case State::kClosed:
       return true;
@@ -53,6 +60,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
       .window = receiver_.SynWindow(options_.receive_buffer_bytes),
       .ttl = options_.ttl,
       .dscp = options_.dscp,
+      .may_fragment = may_fragment_,
       .options = &options,
   };
   ip::OutDatagram datagram;
@@ -67,7 +75,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
 
 bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
-  bool complete = !probe_pending_ || OutputProbe(now, out);
+  bool complete = (!probe_pending_ || OutputProbe(now, out)) && (!keep_probe_pending_ || OutputKeepAlive(now, out));
   while (complete) {
     const auto plan = sender_.Next();
     if (!plan) break;
@@ -76,7 +84,7 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   }
   // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
   if (sender_.flight() > 0) {
-    FollowSender();
+    FollowSender(now);
   } else if (complete && sender_.NeedsProbe() && !persisting_) {
     SetRetransmitTimer(now);
   }
@@ -110,6 +118,7 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
                        .window = receiver_.Advertise(mss_),
                        .ttl = options_.ttl,
                        .dscp = options_.dscp,
+                       .may_fragment = may_fragment_,
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
@@ -121,28 +130,49 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   }
   out->push_back(std::move(datagram));
   core_.counters.bytes_out.Add(plan.bytes);
-  if (plan.retransmit) core_.counters.segments_retransmitted.Increment();
-  if (plan.bytes > 0 && !plan.retransmit) acks_.OnDataSent(core_.config, now);
+  if (plan.retransmit) {
+    core_.counters.segments_retransmitted.Increment();
+    ++tally_.segments_retransmitted;
+    tally_.bytes_retransmitted += plan.bytes;
+  }
+  if (plan.bytes > 0) {
+    if (!plan.retransmit) acks_.OnDataSent(core_.config, now);
+    ++tally_.data_segments_out;
+    tally_.bytes_sent += plan.bytes;
+    tally_.last_data_sent = now;
+  }
   NoteAckSent(options);
   return true;
 }
 
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {
+  return OutputEmpty(state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(), now, out);
+}
+
+bool Connection::OutputEmpty(SeqNum seq, Time now, ip::OutBatch* out) {
   wire::TcpOptions options;
   const wire::TcpOptions* filled = FillOptions(now, wire::TcpOptions::kMaximumSize, &options);
   SegmentHeader header{.tuple = tuple_,
-                       .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
+                       .seq = seq,
                        .ack = receiver_.nxt(),
                        .flags = static_cast<uint16_t>(TcpFlags::kAck | ecn_.echo_flags()),
                        .window = receiver_.Advertise(mss_),
                        .ttl = options_.ttl,
                        .dscp = options_.dscp,
+                       .may_fragment = may_fragment_,
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
   if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
   out->push_back(std::move(datagram));
   NoteAckSent(options);
+  return true;
+}
+
+// RFC 9293 §3.8.4: the number before SND.NXT, which the peer has acknowledged, so that it has to answer.
+bool Connection::OutputKeepAlive(Time now, ip::OutBatch* out) {
+  if (!OutputEmpty(sender_.una() - 1, now, out)) return false;
+  keep_probe_pending_ = false;
   return true;
 }
 

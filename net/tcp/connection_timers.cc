@@ -14,7 +14,7 @@ void Connection::Rearm() {
 }
 
 void Connection::ClearTimers() {
-  retransmit_deadline_ = life_deadline_ = Time::Infinite();
+  retransmit_deadline_ = life_deadline_ = owed_since_ = Time::Infinite();
   acks_.ClearDeadline();
   persisting_ = false;
   core_.wheel.Cancel(*this);
@@ -39,14 +39,16 @@ void Connection::SetRetransmitTimer(Time now) {
   } else {
     retransmit_deadline_ = Time::Infinite();
   }
+  HeedUserTimeout(now);
   Rearm();
 }
 
 // The sender's deadline may have moved. O(1); the wheel is touched only when it came nearer.
-void Connection::FollowSender() {
+void Connection::FollowSender(Time now) {
   if (sender_.flight() == 0) return;
   persisting_ = false;
   retransmit_deadline_ = sender_.deadline();
+  HeedUserTimeout(now);
   Rearm();
 }
 
@@ -57,20 +59,13 @@ uint32_t Connection::OnTimer(Time now) {
     NoteOutput();
   }
   if (retransmit_deadline_ <= now) events |= OnRetransmitTimer(now);
-  if (state_ != State::kClosed && life_deadline_ <= now) {
-    if (life_deadline_ == kFromNextTimerRun) {
-      life_deadline_ = now + options_.fin_wait_2;
-    } else {
-      EnterClosed(CloseReason::kNormal);
-      events |= EventBits::kClosed;
-    }
-  }
+  if (state_ != State::kClosed && life_deadline_ <= now) events |= OnLifeTimer(now);
   if (state_ != State::kClosed) Rearm();
   return events;
 }
 
 uint32_t Connection::OnPersistTimer(Time now) {
-  if (++unanswered_probes_ > (app_closed_ ? options_.closed_retries : options_.data_retries)) {
+  if (GivesUp(++unanswered_probes_)) {
     EnterClosed(CloseReason::kTimedOut);  // R2: the peer is gone, not merely full
     return EventBits::kClosed;
   }
@@ -83,6 +78,10 @@ uint32_t Connection::OnPersistTimer(Time now) {
 
 uint32_t Connection::OnRetransmitTimer(Time now) {
   retransmit_deadline_ = Time::Infinite();
+  if (UserTimeoutIsOver(now)) {
+    EnterClosed(CloseReason::kTimedOut);
+    return announced_ ? EventBits::kClosed : 0;
+  }
   if (persisting_) return OnPersistTimer(now);
   const bool handshake = state_ == State::kSynSent || state_ == State::kSynReceived;
   const Sender::TimerKind due = handshake ? Sender::TimerKind::kRetransmit : sender_.Due(now);
@@ -90,7 +89,7 @@ uint32_t Connection::OnRetransmitTimer(Time now) {
     if (due == Sender::TimerKind::kReorder) sender_.OnReorderTimer(now);
     if (due == Sender::TimerKind::kTailProbe) sender_.OnTailProbeTimer(now);
     NoteOutput();
-    FollowSender();
+    FollowSender(now);
     return 0;
   }
   core_.counters.timeouts.Increment();
@@ -98,10 +97,7 @@ uint32_t Connection::OnRetransmitTimer(Time now) {
   // The peer shut its window behind what was sent, and answers: then the repairs are window probes, and only its
   // silence ends the connection (RFC 9293 SHLD-17).
   if (!handshake && sender_.window() == 0) attempts = ++unanswered_probes_;
-  const uint32_t allowed = handshake     ? options_.syn_retries
-                           : app_closed_ ? options_.closed_retries
-                                         : options_.data_retries;
-  if (attempts > allowed) {
+  if (GivesUp(attempts)) {
     EnterClosed(CloseReason::kTimedOut);
     return announced_ ? EventBits::kClosed : 0;
   }

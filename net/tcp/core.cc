@@ -35,6 +35,7 @@ bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatag
   out->destination = header.tuple.remote.address;
   out->ttl = header.ttl != 0 ? header.ttl : config.ttl;
   out->dscp = header.dscp;
+  out->dont_fragment = !header.may_fragment;
   out->packet.data.Append(zbuf::ZRef::Adopt(obj + pmd::kTxHeadroomBytes), tcp.header_length);
   out->packet.data.Append(std::move(payload));
   counters.segments_out.Increment();

@@ -36,8 +36,14 @@ struct StackCounters {
   stats::Counter resets_received;
   stats::Counter ecn_connections;  // that negotiated ECN
   stats::Counter ecn_marks_in;     // data segments that arrived with CE
-  stats::Counter timeouts;         // retransmission time-outs
-  stats::Counter send_no_memory;   // segments that waited because the slab was exhausted
+  stats::Counter keep_alive_probes;
+  stats::Counter orphans_refused;   // connections reset at Close() because max_orphans were left already
+  stats::Counter icmp_errors;       // believed
+  stats::Counter path_mtu_lowered;  // segment sizes that a smaller path MTU cut
+  stats::Counter syn_cookies_sent;
+  stats::Counter syn_cookies_accepted;
+  stats::Counter timeouts;        // retransmission time-outs
+  stats::Counter send_no_memory;  // segments that waited because the slab was exhausted
 };
 
 // At most `per_second` permissions in each second of the stack's time.
@@ -68,6 +74,7 @@ struct SegmentHeader {
   uint16_t urgent = 0;  // the pointer, with the URG flag
   uint8_t ttl = 0;      // 0: the stack's default
   uint8_t dscp = 0;
+  bool may_fragment = false;
   const wire::TcpOptions* options = nullptr;  // null: none
 };
 
@@ -100,6 +107,7 @@ struct Core {
   timer::TimerWheel wheel;
   RateLimiter challenge_acks;
   RateLimiter resets;
+  uint32_t orphans = 0;               // connections that the application has closed
   ip::OutBatch replies;               // leave before the connections' own segments
   std::vector<Connection*> output;    // have something to send; each at most once
   std::deque<Connection*> posted;     // have an event that no segment or timer of theirs carried; each at most once

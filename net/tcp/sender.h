@@ -125,8 +125,10 @@ class Sender {
   bool nodelay() const { return nodelay_; }
   // Holds back short segments (TCP_CORK). Taking the cork off lets out what is queued.
   void set_cork(bool on);
+  // What is queued goes out whatever Nagle and cork say, once.
+  void LetOut() { let_out_ = HasUnsent(); }
   // Corked, or told that more follows: nothing less than a full segment leaves.
-  bool corked() const { return cork_ || more_; }
+  bool corked() const { return (cork_ || more_) && !let_out_; }
 
   // --- Sending ---
   // The segment to send now, if any. Pure.
@@ -140,6 +142,11 @@ class Sender {
   bool NeedsProbe() const;
   // Queued octets, or the FIN, that have not been sent yet (whether or not they may be).
   bool HasUnsent() const { return nxt_ < DataEnd() || (fin_queued_ && !fin_sent_); }
+  // Queued octets that have never been sent.
+  uint32_t unsent_bytes() const {
+    const SeqNum next = Max(nxt_, una_data_);
+    return next < DataEnd() ? static_cast<uint32_t>(DataEnd() - next) : 0;
+  }
   // The probe left. What is past the window is not in flight.
   void OnProbeSent(const Plan& plan, Time now);
 

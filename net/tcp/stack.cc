@@ -85,6 +85,7 @@ absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::End
   if (InUse(tuple)) return absl::AlreadyExistsError(absl::StrCat("connection ", tuple.ToString(), " exists"));
   Connection* connection = pool_.New(core_, options);
   connection->owner_ = owner;
+  connection->path_mtu_ = static_cast<uint16_t>(PathMtu(remote.address));
   connection->StartActive(tuple, InitialSequenceNumber(core_.config.secret, tuple, now),
                           TimestampOffset(core_.config.secret, tuple), now);
   table_.emplace(tuple, connection);
@@ -194,6 +195,7 @@ void Stack::ToListener(Listener& listener, const Segment& segment, Time now) {
   }
   const auto& options = listener.options().connection;
   Connection* connection = pool_.New(core_, options.has_value() ? *options : core_.config);
+  connection->path_mtu_ = static_cast<uint16_t>(PathMtu(segment.tuple.remote.address));
   connection->StartPassive(segment, &listener, iss, TimestampOffset(core_.config.secret, segment.tuple), now);
   table_.emplace(segment.tuple, connection);
 }

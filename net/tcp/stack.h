@@ -30,6 +30,7 @@
 #include "luna/net/tcp/connection_pool.h"
 #include "luna/net/tcp/core.h"
 #include "luna/net/tcp/event.h"
+#include "luna/net/tcp/icmp.h"
 #include "luna/net/tcp/listener.h"
 #include "luna/net/tcp/time_wait.h"
 #include "luna/net/wire/address.h"
@@ -73,6 +74,16 @@ class Stack {
   void Flush(Time now, size_t limit, ip::OutBatch* out);
   // Destroys connections that are finished and whose events were all handed out. Returns how many.
   size_t Reap();
+  // --- What the network says, pushed in; events, if any, come with NextEvent() ---
+  // An ICMP error that quotes a segment of ours (see icmp.h). Believed only when the number it quotes is in flight (RFC
+  // 5927 §4.1). Hard errors end a handshake and nothing else (RFC 5461); the others can be read as
+  // Connection::soft_error() (RFC 9293 MUST-47, MUST-56, SHLD-25). "Too big" lowers that connection's segment size,
+  // down to min_path_mtu, and never raises it. O(1).
+  void OnIcmpError(const IcmpError& error, Time now);
+  // The path to `remote` takes datagrams of `mtu` octets, more or less than before: a route says so, which is believed
+  // (RFC 9293 SHLD-6). Holds for present and later connections. O(connections).
+  void OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now);
+
   // When NextEvent() may have something to do at the earliest.
   Time NextDeadline() const;
   // True when Flush() has something to send.
@@ -91,6 +102,10 @@ class Stack {
   }
 
  private:
+  static constexpr size_t kMostPathMtus = 4096;
+  static constexpr uint32_t kLeastMtu = 68 + kMinMss;  // RFC 791's least, and room for a segment
+
+  uint32_t PathMtu(const wire::IpAddress& remote) const;
   Event ToConnection(Connection& connection, Segment& segment, Time now);
   // LISTEN (RFC 9293 §3.10.7.2) and CLOSED (§3.10.7.1).
   void ToListener(Listener& listener, const Segment& segment, Time now);
@@ -108,6 +123,7 @@ class Stack {
   absl::flat_hash_map<wire::FourTuple, Connection*> table_;
   TimeWaitTable time_wait_;
   absl::flat_hash_map<wire::Endpoint, std::unique_ptr<Listener>> listeners_;
+  absl::flat_hash_map<wire::IpAddress, uint32_t> path_mtus_;  // those that differ from the link's
   mutable uint32_t port_counter_ = 0;
 };
 

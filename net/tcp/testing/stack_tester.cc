@@ -115,6 +115,7 @@ void StackTester::In(const Incoming& in) {
   if (in.flags & kAck) header.acknowledgment = peer.stack_isn + static_cast<uint32_t>(in.ack.value_or(peer.received));
   header.flags = in.flags;
   header.window = in.window.value_or(peer.window);
+  header.urgent_pointer = in.urgent;
   wire::TcpOptions options;
   if (in.options.has_value()) {
     options = *in.options;
@@ -217,6 +218,9 @@ void StackTester::Absorb(ip::OutDatagram datagram) {
   out.payload = bytes.substr(out.header.header_length);
   out.tuple = {{datagram.source, out.header.source_port}, {datagram.destination, out.header.destination_port}};
   out.at = now_;
+  out.ttl = datagram.ttl;
+  out.dscp = datagram.dscp;
+  out.dont_fragment = datagram.dont_fragment;
   out.ecn = datagram.ecn;
   Peer* peer = FindPeer(out.tuple);
   if (peer != nullptr) {

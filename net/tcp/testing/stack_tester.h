@@ -68,6 +68,7 @@ struct Incoming {
   absl::optional<Duration> arrived_before_now = {};  // when the device took it: RxMeta::arrival
   size_t slice_bytes = 0;                            // > 0: the datagram comes in slices of that size
   bool bad_checksum = false;
+  uint16_t urgent = 0;             // the pointer; the flag is up to `flags`
   ip::Ecn ecn = ip::Ecn::kNotEct;  // of the IP header
 };
 
@@ -80,6 +81,9 @@ struct Emitted {
   int64_t seq = 0;        // relative
   int64_t ack = 0;
   Time at;
+  uint8_t ttl = 0;
+  uint8_t dscp = 0;
+  bool dont_fragment = true;
   ip::Ecn ecn = ip::Ecn::kNotEct;
   // "SA 0+0 a1": flags of S F R P A U E W, seq + payload octets, ack when there is one.
   std::string ToString() const;

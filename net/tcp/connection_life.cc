@@ -1,0 +1,179 @@
+// How a connection's life ends other than by the exchange of FINs: keep-alive, lingering, FIN-WAIT-2, the user timeout,
+// orphans, and what the network says.
+
+#include <algorithm>
+
+#include "luna/net/tcp/connection.h"
+
+namespace luna::tcp {
+
+using wire::TcpFlags;
+
+// life_deadline_ serves one purpose at a time: keep-alive until the application closes; then the lingering, while
+// something is not acknowledged; then FIN-WAIT-2.
+uint32_t Connection::OnLifeTimer(Time now) {
+  const bool begin = life_deadline_ == kFromNextTimerRun;
+  life_deadline_ = Time::Infinite();
+  if (!app_closed_) return options_.keep_alive && IsSynchronised(state_) ? OnKeepAlive(now) : 0;
+  if (state_ == State::kFinWait2) {
+    if (begin && options_.fin_wait_2 > Duration::Zero()) {
+      life_deadline_ = now + options_.fin_wait_2;
+      return 0;
+    }
+    EnterClosed(CloseReason::kNoFin);
+    return EventBits::kClosed;
+  }
+  if (!lingering_) return 0;
+  if (begin) {
+    life_deadline_ = now + options_.linger_time;
+    return 0;
+  }
+  lingering_ = false;
+  return EventBits::kLingered;
+}
+
+// RFC 9293 §3.8.4: only when idle (MUST-26), without data (SHLD-12), and one unanswered probe means nothing (MUST-29).
+uint32_t Connection::OnKeepAlive(Time now) {
+  if (sender_.flight() > 0 || sender_.HasUnsent()) {  // retransmission has an opinion already
+    life_deadline_ = now + options_.keep_alive_idle;
+    return 0;
+  }
+  const Duration idle = now - last_heard_;
+  if (idle < options_.keep_alive_idle) {
+    life_deadline_ = last_heard_ + options_.keep_alive_idle;
+    return 0;
+  }
+  const Duration patience = options_.user_timeout;
+  const bool dead = patience > Duration::Zero() ? idle >= patience && unanswered_probes_ > 0
+                                                : unanswered_probes_ >= options_.keep_alive_probes;
+  if (dead) {
+    SendReset();
+    EnterClosed(CloseReason::kKeepAlive);
+    return EventBits::kClosed;
+  }
+  ++unanswered_probes_;
+  core_.counters.keep_alive_probes.Increment();
+  keep_probe_pending_ = true;
+  NoteOutput();
+  life_deadline_ = now + options_.keep_alive_interval;
+  if (patience > idle) life_deadline_ = std::min(life_deadline_, last_heard_ + patience);
+  return 0;
+}
+
+// Of an established connection that the application has not closed.
+void Connection::SetKeepAlive(Time now) {
+  if (app_closed_ || !IsSynchronised(state_)) return;
+  life_deadline_ = options_.keep_alive ? std::max(now, last_heard_ + options_.keep_alive_idle) : Time::Infinite();
+  Rearm();
+}
+
+// The peer lives: a probe, of its window or of itself, has an answer.
+void Connection::NoteAnswer(Time now) {
+  unanswered_probes_ = 0;
+  if (options_.keep_alive) SetKeepAlive(now);
+}
+
+// The application has closed: it holds the connection no longer, and their number is bounded. False: one too many, the
+// connection is gone.
+bool Connection::BecomeOrphan() {
+  app_closed_ = true;
+  life_deadline_ = Time::Infinite();
+  keep_probe_pending_ = false;
+  if (state_ == State::kClosed || state_ == State::kTimeWait) return true;
+  if (core_.orphans >= core_.config.max_orphans) {
+    core_.counters.orphans_refused.Increment();
+    SendReset();
+    EnterClosed(CloseReason::kOutOfOrphans);
+    if (announced_) Post(EventBits::kClosed);
+    return false;
+  }
+  orphan_ = true;
+  ++core_.orphans;
+  return true;
+}
+
+// The user timeout (RFC 9293 §3.9.1.1, RFC 5482) counts from the first transmission, or the last progress, of what is
+// owed. The timer comes no later than that.
+void Connection::HeedUserTimeout(Time now) {
+  if (retransmit_deadline_.is_infinite()) return;
+  if (owed_since_.is_infinite()) owed_since_ = now;
+  if (options_.user_timeout > Duration::Zero()) {
+    retransmit_deadline_ = std::min(retransmit_deadline_, std::max(now, owed_since_ + options_.user_timeout));
+  }
+}
+
+bool Connection::UserTimeoutIsOver(Time now) const {
+  return options_.user_timeout > Duration::Zero() && !owed_since_.is_infinite() &&
+         now - owed_since_ >= options_.user_timeout;
+}
+
+// R2: RFC 9293 §3.8.3. The user timeout, where there is one, stands for the count while the application is there.
+bool Connection::GivesUp(uint32_t attempts) const {
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) return attempts > options_.syn_retries;
+  if (app_closed_) return attempts > options_.closed_retries;
+  return options_.user_timeout == Duration::Zero() && attempts > options_.data_retries;
+}
+
+void Connection::SendReset() {
+  core_.counters.resets_sent.Increment();
+  core_.Reply({.tuple = tuple_,
+               .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
+               .ack = receiver_.nxt(),
+               .flags = TcpFlags::kRst | TcpFlags::kAck,
+               .ttl = options_.ttl,
+               .dscp = options_.dscp});
+}
+
+uint32_t Connection::NoteSoftError(NetworkError error) {
+  soft_error_ = error;
+  return announced_ && options_.report_soft_errors ? EventBits::kSoftError : 0;
+}
+
+// RFC 9293 §3.9.2.2, RFC 5461, RFC 5927 §4: believed only when it quotes a number that is in flight.
+uint32_t Connection::OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu, Time now) {
+  if (state_ == State::kClosed || seq < sender_.una() || seq >= sender_.max()) {
+    core_.drops.Count(stats::DropReason::kTcpIcmpOutOfWindow);
+    return 0;
+  }
+  core_.counters.icmp_errors.Increment();
+  if (error == NetworkError::kMessageTooBig) {
+    LowerPathMtu(mtu, now);
+    return 0;
+  }
+  const bool hard = error == NetworkError::kProtocolUnreachable || error == NetworkError::kPortUnreachable ||
+                    error == NetworkError::kProhibited || core_.config.soft_errors_end_handshake;
+  if (IsSynchronised(state_) || !hard) return NoteSoftError(error);
+  soft_error_ = error;
+  EnterClosed(CloseReason::kUnreachable);
+  return announced_ ? EventBits::kClosed : 0;
+}
+
+// Never raises: whoever can forge the message gains at most smaller segments, and not below the floor. What the path
+// then still does not take may be cut up by routers (RFC 1191 §3, RFC 1122 §3.3.3).
+void Connection::LowerPathMtu(uint32_t mtu, Time now) {
+  if (mtu >= path_mtu_) return;
+  if (mtu < core_.config.min_path_mtu) may_fragment_ = true;
+  SetPathMtu(std::max(mtu, core_.config.min_path_mtu), now);
+}
+
+void Connection::SetPathMtu(uint32_t mtu, Time now) {
+  mtu = std::min(mtu, core_.config.mtu);
+  const bool smaller = mtu < path_mtu_;
+  path_mtu_ = static_cast<uint16_t>(mtu);
+  if (!IsSynchronised(state_) || state_ == State::kTimeWait) return;
+  const uint32_t mss = SendMss();
+  if (mss == sender_.mss()) return;
+  sender_.SetMss(mss, smaller);
+  if (smaller) core_.counters.path_mtu_lowered.Increment();
+  SetRetransmitTimer(now);
+  NoteOutput();
+}
+
+// RFC 9293 §3.7.1 MUST-16: what the peer takes, what the path takes, what the application wants; options come off.
+uint32_t Connection::SendMss() const {
+  uint32_t mss = std::min<uint32_t>(peer_mss_, path_mtu_ - kIpv4TcpHeaderBytes);
+  if (options_.mss_clamp != 0) mss = std::min<uint32_t>(mss, options_.mss_clamp);
+  return mss - (timestamps_ ? kTimestampOptionBytes : 0);
+}
+
+}  // namespace luna::tcp

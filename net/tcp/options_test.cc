@@ -1,0 +1,395 @@
+// What an application may choose for each connection, the snapshot, and urgent data.
+
+#include <limits>
+#include <string>
+
+#include "gtest/gtest.h"
+#include "luna/net/tcp/testing/stack_tester.h"
+
+namespace luna::tcp {
+namespace {
+
+using testing::kAck;
+using testing::kSyn;
+using testing::kUrg;
+using testing::StackTester;
+using testing::SynOptions;
+
+constexpr Duration Ms(int64_t n) { return Duration::Milliseconds(n); }
+
+void Set(StackTester& t, Connection& c, void (*change)(ConnectionOptions&)) {
+  ConnectionOptions options = c.options();
+  change(options);
+  ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
+}
+
+TEST(Options, DefaultsAreTheStacksAndMayBeOthersByListenerOrConnect) {
+  StackConfig config = StackTester::Plain();
+  config.ttl = 33;
+  StackTester t(config);
+  EXPECT_EQ(t.Connect()->options().ttl, 33);
+  StackTester t2(config);
+  ConnectionOptions own = config;
+  own.ttl = 5;
+  t2.Listen({.connection = own});
+  t2.In({.flags = kSyn});
+  EXPECT_EQ(t2.last().ttl, 5);
+  t2.In({});
+  EXPECT_EQ(t2.connection()->options().ttl, 5);
+  StackTester t3(config);
+  ASSERT_TRUE(t3.stack().Connect(t3.peer().local, t3.peer().endpoint, nullptr, t3.now(), own).ok());
+  t3.Poll();
+  EXPECT_EQ(t3.last().ttl, 5);
+}
+
+TEST(Options, ThatCannotBeAreRefusedByName) {
+  struct Case {
+    const char* name;
+    void (*change)(ConnectionOptions&);
+  };
+  const Case kCases[] = {
+      {"ttl", [](ConnectionOptions& o) { o.ttl = 0; }},
+      {"dscp", [](ConnectionOptions& o) { o.dscp = 64; }},
+      {"mss_clamp", [](ConnectionOptions& o) { o.mss_clamp = 10; }},
+      {"send_buffer_bytes", [](ConnectionOptions& o) { o.send_buffer_bytes = 0; }},
+      {"receive_buffer_bytes", [](ConnectionOptions& o) { o.receive_buffer_bytes = 1u << 31; }},
+      {"keep_alive_idle", [](ConnectionOptions& o) { o.keep_alive_idle = Duration::Zero(); }},
+      {"keep_alive_probes", [](ConnectionOptions& o) { o.keep_alive_probes = 0; }},
+      {"user_timeout", [](ConnectionOptions& o) { o.user_timeout = Ms(-1); }},
+      {"linger_time", [](ConnectionOptions& o) { o.linger_time = Ms(-1); }},
+      {"fin_wait_2", [](ConnectionOptions& o) { o.fin_wait_2 = Ms(-1); }},
+  };
+  for (const Case& c : kCases) {
+    StackTester t;
+    Connection& connection = t.Establish();
+    const ConnectionOptions before = connection.options();
+    ConnectionOptions options = before;
+    c.change(options);
+    const absl::Status status = connection.SetOptions(options, t.now());
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.name;
+    EXPECT_NE(std::string(status.message()).find(c.name), std::string::npos) << status;
+    EXPECT_TRUE(connection.options() == before);
+    EXPECT_FALSE(t.stack().Listen({t.peer().local.address, 81}, {.connection = options}).ok());
+    EXPECT_FALSE(t.stack().Connect({t.peer().local.address, 0}, t.peer().endpoint, nullptr, t.now(), options).ok());
+  }
+}
+
+// RFC 9293 MUST-48, MUST-49, SHLD-21: of the next segment, of every kind.
+TEST(Options, TtlAndDscpAreThoseOfTheNextSegment) {
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) {
+    o.ttl = 7;
+    o.dscp = 46;
+  });
+  t.Send("x");
+  t.Data("y");
+  c.Abort();
+  const auto out = t.TakeOut();
+  ASSERT_EQ(out.size(), 3u);
+  for (const auto& segment : out) {
+    EXPECT_EQ(segment.ttl, 7) << segment.ToString();
+    EXPECT_EQ(segment.dscp, 46) << segment.ToString();
+  }
+}
+
+TEST(Options, NagleMayBeSwitchedWhileDataWaits) {  // MUST-17
+  StackConfig config = StackTester::Plain();
+  config.nagle = true;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  t.Send("a");
+  t.Send("b");
+  EXPECT_EQ(t.Out(), "PA 1+1 a1");
+  Set(t, c, [](ConnectionOptions& o) { o.nagle = false; });
+  EXPECT_EQ(t.Out(), "PA 2+1 a1");
+}
+
+TEST(Options, CorkHoldsShortSegmentsUntilItIsOff) {
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.cork = true; });
+  t.Send(std::string(40, 'a'));
+  t.Run(Ms(50));
+  t.Send(std::string(40, 'b'));
+  EXPECT_EQ(t.Out(), "");
+  Set(t, c, [](ConnectionOptions& o) { o.cork = false; });
+  EXPECT_EQ(t.Out(), "PA 1+80 a1");
+}
+
+TEST(Options, CorkLetsFullSegmentsGo) {  // CorkMSS: coalesce, then split at the MSS
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.cork = true; });
+  for (int i = 0; i < 4; ++i) t.Send(std::string(1000, 'a'));
+  EXPECT_EQ(t.Out(), "A 1+1460 a1; A 1461+1460 a1");
+  c.Close();
+  EXPECT_EQ(t.Out(), "FPA 2921+1080 a1");
+}
+
+TEST(Options, CorkHoldsNoLongerThanItsLimit) {  // RFC 9293 MUST-60
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.cork = true; });
+  t.Send("short");
+  t.Run(Ms(199));
+  EXPECT_EQ(t.Out(), "");
+  t.Run(Ms(2));
+  EXPECT_EQ(t.Out(), "PA 1+5 a1");
+}
+
+TEST(Options, MoreHoldsUntilASendWithoutIt) {
+  StackTester t;
+  Connection& c = t.Establish();
+  EXPECT_EQ(c.Send(t.Chain("head"), {.more = true}), SendResult::kOk);
+  EXPECT_EQ(t.Out(), "");
+  EXPECT_EQ(c.Send(t.Chain("body"), {.more = true}), SendResult::kOk);
+  EXPECT_EQ(t.Out(), "");
+  t.Send("tail");
+  EXPECT_EQ(t.Out(), "PA 1+12 a1");
+}
+
+TEST(Options, MoreEndsWithTheNextAcknowledgementAndHasNoPush) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.Send("first");
+  t.TakeOut();
+  EXPECT_EQ(c.Send(t.Chain("held"), {.more = true}), SendResult::kOk);
+  EXPECT_EQ(t.Out(), "");
+  t.In({});
+  EXPECT_EQ(t.Out(), "A 6+4 a1");
+}
+
+TEST(Options, PushLetsOutWhatIsHeldOnce) {
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.cork = true; });
+  t.Send("one");
+  c.Push();
+  EXPECT_EQ(t.Out(), "PA 1+3 a1");
+  t.Send("two");
+  EXPECT_EQ(t.Out(), "");
+}
+
+TEST(Options, MssClampIsAnnouncedAndObeyed) {
+  StackTester t;
+  ConnectionOptions options = t.stack().config();
+  options.mss_clamp = 1100;
+  t.Listen({.connection = options});
+  t.In({.flags = kSyn});
+  EXPECT_EQ(t.last().options.mss, 1100);
+  t.In({});
+  EXPECT_EQ(t.connection()->Info(t.now()).advmss, 1100u);
+  EXPECT_EQ(t.connection()->Info(t.now()).snd_mss, 1100u);
+  t.TakeOut();
+  t.Send(std::string(2200, 'x'));
+  EXPECT_EQ(t.Out(), "A 1+1100 a1; PA 1101+1100 a1");
+}
+
+TEST(Options, MssClampOfAnOpenConnectionCutsWhatIsSentNext) {
+  StackTester t;
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.mss_clamp = 500; });
+  t.Send(std::string(1000, 'x'));
+  EXPECT_EQ(t.Out(), "A 1+500 a1; PA 501+500 a1");
+}
+
+TEST(Options, SendBufferMayGrowWhileTheApplicationWaits) {
+  StackConfig config = StackTester::Plain();
+  config.send_buffer_bytes = 1000;
+  StackTester t(config);
+  t.peer().window = 0;
+  Connection& c = t.Establish();
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain(std::string(1000, 'x'))), SendResult::kOk);
+  EXPECT_EQ(c.Send(t.Chain("y")), SendResult::kBackpressure);
+  t.Poll();
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  Set(t, c, [](ConnectionOptions& o) { o.send_buffer_bytes = 4000; });
+  t.Poll();
+  EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
+  EXPECT_EQ(c.send_space(), 3000u);
+}
+
+TEST(Options, UnsentLowWaterDelaysWritable) {
+  StackConfig config = StackTester::Plain();
+  config.send_buffer_bytes = 20000;
+  config.unsent_low_water = 1000;
+  StackTester t(config);
+  t.peer().window = 2920;
+  Connection& c = t.Establish();
+  EXPECT_EQ(c.Send(t.Chain(std::string(8760, 'x'))), SendResult::kOk);
+  c.WantWritable();
+  t.Poll();
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.In({.ack = 2921});
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.In({.ack = 5841});  // the rest leaves
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.In({.ack = 7301});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
+}
+
+// ReduceRecvBuf: the edge that was promised stands, and moves no further until the smaller buffer has room.
+TEST(Options, ASmallerReceiveBufferClosesTheWindowWithoutLying) {
+  StackConfig config = StackTester::Plain();
+  config.receive_buffer_bytes = 20000;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.receive_buffer_bytes = 5000; });
+  for (int i = 0; i < 20; ++i) t.Data(std::string(1000, 'a' + i));
+  EXPECT_EQ(c.readable_bytes(), 20000u);  // all that was promised
+  EXPECT_EQ(t.last().header.window, 0u);
+  EXPECT_EQ(c.Read().bytes(), 20000u);
+  t.Poll();
+  EXPECT_EQ(t.last().header.window, 5000u);
+}
+
+TEST(Options, ALargerReceiveBufferOpensTheWindow) {
+  StackConfig config = StackTester::Plain();
+  config.receive_buffer_bytes = 5000;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  Set(t, c, [](ConnectionOptions& o) { o.receive_buffer_bytes = 50000; });
+  t.Poll();
+  EXPECT_EQ(t.last().header.window, 50000u);
+}
+
+// --- Snapshot ---
+
+TEST(Info, TellsTheFactsOfTheConnection) {
+  StackConfig config = StackTester::Plain();
+  config.timestamps = true;
+  config.window_scale = true;
+  config.receive_buffer_bytes = 1u << 20;
+  StackTester t(config);
+  t.peer().syn_options = SynOptions(1000, 7, 5);
+  Connection& c = t.Establish();
+  t.Run(Ms(10));
+  t.Send(std::string(3000, 'x'));
+  const ConnectionInfo info = c.Info(t.now());
+  EXPECT_EQ(info.state, State::kEstablished);
+  EXPECT_TRUE(info.timestamps);
+  EXPECT_TRUE(info.window_scale);
+  EXPECT_EQ(info.snd_wscale, 7);
+  EXPECT_GT(info.rcv_wscale, 0);
+  EXPECT_EQ(info.snd_mss, 988u);
+  EXPECT_EQ(info.advmss, 1460u);
+  EXPECT_EQ(info.pmtu, 1500u);
+  EXPECT_EQ(info.snd_cwnd, 10u);
+  EXPECT_EQ(info.unacked, 4u);
+  EXPECT_EQ(info.segs_in, 2u);
+  EXPECT_EQ(info.segs_out, 5u);
+  EXPECT_EQ(info.data_segs_out, 4u);
+  EXPECT_EQ(info.bytes_sent, 3000u);
+  EXPECT_EQ(info.bytes_acked, 0u);
+  t.In({});
+  t.Data("12345");
+  t.Run(Ms(3));
+  const ConnectionInfo later = c.Info(t.now());
+  EXPECT_EQ(later.unacked, 0u);
+  EXPECT_EQ(later.bytes_acked, 3000u);
+  EXPECT_EQ(later.bytes_received, 5u);
+  EXPECT_EQ(later.data_segs_in, 1u);
+  EXPECT_EQ(later.last_data_recv, Ms(3));
+  EXPECT_EQ(later.last_ack_recv, Ms(3));
+  EXPECT_EQ(later.last_data_sent, Ms(3));
+}
+
+TEST(Info, CountsWhatIsNotSentAndWhatIsSentAgain) {
+  StackTester t;
+  t.peer().window = 1000;
+  Connection& c = t.Establish();
+  t.In({});
+  t.Send(std::string(1500, 'x'));
+  EXPECT_EQ(c.Info(t.now()).notsent_bytes, 500u);
+  t.Run(Ms(250));
+  const ConnectionInfo info = c.Info(t.now());
+  EXPECT_GE(info.retransmits, 1);
+  EXPECT_GE(info.total_retrans, 1u);
+  EXPECT_GE(info.bytes_retrans, 1000u);
+  EXPECT_EQ(info.ca_state, ConnectionInfo::Recovery::kLoss);
+}
+
+// --- Urgent data (RFC 9293 §3.8.5, RFC 6093) ---
+
+TEST(Urgent, PointsToTheOctetAfterIt) {  // MUST-30, MUST-62
+  StackTester t;
+  Connection& c = t.Establish();
+  EXPECT_EQ(c.Send(t.Chain("now!"), {.urgent = true}), SendResult::kOk);
+  t.Send("and later");
+  EXPECT_EQ(t.Out(), "PAU 1+13 a1");
+  EXPECT_EQ(t.last().header.urgent_pointer, 4u);
+  t.In({});
+  t.Send("ordinary");
+  EXPECT_EQ(t.Out(), "PA 14+8 a1");
+}
+
+TEST(Urgent, MayBeOfAnyLength) {  // MUST-31
+  StackTester t;
+  Connection& c = t.Establish();
+  EXPECT_EQ(c.Send(t.Chain(std::string(100000, 'x')), {.urgent = true}), SendResult::kOk);
+  auto out = t.TakeOut();
+  ASSERT_GT(out.size(), 5u);
+  for (const auto& segment : out) {
+    EXPECT_TRUE(segment.header.Has(kUrg));
+    EXPECT_EQ(segment.header.urgent_pointer, std::min<int64_t>(100001 - segment.seq, 0xffff));
+  }
+  for (int i = 0; i < 40 && t.peer().received < 100001; ++i) t.In({});
+  EXPECT_EQ(t.peer().received, 100001);
+}
+
+TEST(Urgent, IsAnnouncedToAClosedWindow) {
+  StackTester t;
+  t.peer().window = 0;
+  Connection& c = t.Establish();
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain("help"), {.urgent = true}), SendResult::kOk);
+  t.Run(Ms(500));
+  EXPECT_TRUE(t.last().header.Has(kUrg));
+}
+
+TEST(Urgent, IsToldAtOnceAndHowMuch) {  // MUST-32, MUST-33
+  StackTester t;
+  Connection& c = t.Establish();
+  t.In({.flags = kAck | kUrg, .payload = "abc", .urgent = 10});
+  t.peer().next += 3;
+  EXPECT_EQ(t.TakeEvents(), EventBits::kUrgent | EventBits::kReadable);
+  EXPECT_EQ(c.urgent_bytes(), 10u);  // seven more will come
+  EXPECT_EQ(t.Read(), "abc");
+  EXPECT_EQ(c.urgent_bytes(), 7u);
+  t.In({.flags = kAck | kUrg, .payload = "defghij", .urgent = 7});  // the same: no news
+  t.peer().next += 7;
+  EXPECT_EQ(t.TakeEvents(), EventBits::kReadable);
+  EXPECT_EQ(t.Read(), "defghij");  // in line
+  EXPECT_EQ(c.urgent_bytes(), 0u);
+  t.In({.flags = kAck | kUrg, .payload = "k", .urgent = 1});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kUrgent | EventBits::kReadable);
+}
+
+TEST(Urgent, IsHeardAtAClosedWindow) {  // MUST-66
+  StackConfig config = StackTester::Plain();
+  config.receive_buffer_bytes = 100;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  t.Data(std::string(100, 'x'));
+  t.TakeEvents();
+  ASSERT_EQ(t.last().header.window, 0u);
+  t.In({.flags = kAck | kUrg, .payload = "!", .urgent = 1});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kUrgent);
+  EXPECT_EQ(c.urgent_bytes(), 101u);
+}
+
+TEST(Urgent, PointerBehindWhatWasReadIsNoNews) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.Data("abc");
+  t.Read();
+  t.TakeEvents();
+  t.In({.flags = kAck | kUrg, .seq = 1, .payload = "abcd", .urgent = 2});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kReadable);
+  EXPECT_EQ(c.urgent_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace luna::tcp

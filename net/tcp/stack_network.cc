@@ -1,0 +1,38 @@
+// What the network says about connections, pushed in from the outside.
+
+#include <algorithm>
+
+#include "luna/net/tcp/stack.h"
+
+namespace luna::tcp {
+
+void Stack::OnIcmpError(const IcmpError& error, Time now) {
+  const auto found = table_.find(error.tuple);
+  if (found == table_.end()) {
+    core_.drops.Count(stats::DropReason::kTcpNoConnection);
+    return;
+  }
+  Connection& connection = *found->second;
+  const uint32_t events = connection.OnNetworkError(error.error, error.seq, error.mtu, now);
+  if (connection.finished_) Settle(connection, now);
+  if (events != 0) connection.Post(events);
+}
+
+void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
+  mtu = std::clamp(mtu, kLeastMtu, core_.config.mtu);
+  if (mtu == core_.config.mtu) {
+    path_mtus_.erase(remote);
+  } else if (path_mtus_.size() < kMostPathMtus || path_mtus_.contains(remote)) {
+    path_mtus_[remote] = mtu;
+  }
+  for (auto& [tuple, connection] : table_) {
+    if (tuple.remote.address == remote && !connection->finished_) connection->SetPathMtu(mtu, now);
+  }
+}
+
+uint32_t Stack::PathMtu(const wire::IpAddress& remote) const {
+  const auto found = path_mtus_.find(remote);
+  return found == path_mtus_.end() ? core_.config.mtu : found->second;
+}
+
+}  // namespace luna::tcp

@@ -4,6 +4,7 @@ ABSEIL = {
     "absl/base:core_headers": ["absl_core_headers"],
     "absl/cleanup:cleanup": ["absl_cleanup"],
     "absl/container:flat_hash_map": ["absl_flat_hash_map"],
+    "absl/container:flat_hash_set": ["absl_flat_hash_set"],
     "absl/functional:function_ref": ["absl_function_ref"],
     "absl/hash:hash": ["absl_hash"],
     "absl/memory:memory": ["absl_memory"],

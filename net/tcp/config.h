@@ -39,6 +39,13 @@ enum class CongestionAlgorithm : uint8_t {
   kCubic,    // RFC 9438
 };
 
+// What a SYN gets when a listener's backlog of handshakes is full (RFC 4987; syn_cookie.h).
+enum class SynCookies : uint8_t {
+  kOff,       // nothing: it is dropped
+  kWhenFull,  // a cookie
+  kAlways,    // every SYN gets one, and no handshake takes memory
+};
+
 // What it inherits are the defaults of each connection: connection_options.h.
 struct StackConfig : ConnectionOptions {
   // --- Retransmission (RFC 6298) ---
@@ -69,12 +76,14 @@ struct StackConfig : ConnectionOptions {
   bool ack_on_read = false;
   // The acknowledgement of a FIN waits for the application to close, too, as if it were data (Linux).
   bool delay_fin_ack = false;
-  uint32_t challenge_acks_per_second = 1000;  // RFC 5961 §7
-  uint32_t resets_per_second = 1000;          // replies to segments without a connection
+  uint32_t challenge_acks_per_second = 1000;    // RFC 5961 §7, on average; the exact number is secret
+  uint32_t challenge_acks_per_connection = 10;  // of them, each second
+  uint32_t resets_per_second = 1000;            // replies to segments without a connection
   // --- Life cycle ---
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first
-  uint32_t max_orphans = 1u << 16;                    // connections closed by the application and not yet done
+  SynCookies syn_cookies = SynCookies::kWhenFull;
+  uint32_t max_orphans = 1u << 16;  // connections closed by the application and not yet done
   // --- Congestion (RFC 5681, 6928, 6582) ---
   CongestionAlgorithm congestion = CongestionAlgorithm::kNewReno;
   uint32_t initial_window_segments = 10;

@@ -32,22 +32,33 @@ void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t 
   NoteOutput();
 }
 
-void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss, uint32_t timestamp_offset, Time now) {
+void Connection::BeginPassive(const Segment& syn, const Listener& listener, SeqNum iss, uint32_t timestamp_offset,
+                              Time now) {
   tuple_ = syn.tuple;
   timestamp_offset_ = timestamp_offset;
   passive_ = true;
   tally_.segments_in = 1;
-  listener_ = listener;
-  owner_ = listener->options().owner;
-  listener->HandshakeStarted();
-  half_open_ = true;
+  owner_ = listener.options().owner;
   sender_.StartSyn(iss);
   LearnSynOptions(syn, now);
   ecn_.OnSyn(syn.flags, core_.config.ecn);
   Enter(State::kSynReceived);
+}
+
+void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss, uint32_t timestamp_offset, Time now) {
+  BeginPassive(syn, *listener, iss, timestamp_offset, now);
+  listener_ = listener;
+  listener->HandshakeStarted();
+  half_open_ = true;
   syn_pending_ = true;
   SetRetransmitTimer(now);
   NoteOutput();
+}
+
+// The SYN-ACK was sent before there was a connection: its time is unknown.
+void Connection::ComeFromCookie() {
+  syn_pending_ = false;
+  syns_sent_ = 2;
 }
 
 void Connection::Enter(State next) {

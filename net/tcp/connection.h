@@ -31,6 +31,7 @@
 #include "luna/net/tcp/ecn.h"
 #include "luna/net/tcp/event.h"
 #include "luna/net/tcp/network_error.h"
+#include "luna/net/tcp/rate_limiter.h"
 #include "luna/net/tcp/receive_tuner.h"
 #include "luna/net/tcp/receiver.h"
 #include "luna/net/tcp/sack_report.h"
@@ -146,6 +147,8 @@ class Connection final : private timer::Timer {
   // --- connection.cc ---
   void StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now);
   void StartPassive(const Segment& syn, Listener* listener, SeqNum iss, uint32_t timestamp_offset, Time now);
+  void BeginPassive(const Segment& syn, const Listener& listener, SeqNum iss, uint32_t timestamp_offset, Time now);
+  void ComeFromCookie();
   void Enter(State next);
   void EnterClosed(CloseReason reason);
   void SendFin();
@@ -294,6 +297,7 @@ class Connection final : private timer::Timer {
   void* context_ = nullptr;
 
   // Rare.
+  OwnRateLimiter challenges_;
   ConnectionOptions options_;
   Listener* listener_ = nullptr;  // while half_open_
   SackReport sacks_;

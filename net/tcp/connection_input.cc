@@ -294,8 +294,13 @@ bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events)
     core_.ReplyReset(s, now);
     return false;
   }
+  if (half_open_ && listener_->AcceptFull()) {
+    core_.drops.Count(DropReason::kTcpListenBacklogFull);
+    return false;
+  }
   Establish(static_cast<uint32_t>(s.window) << peer_shift_, s);
   if (half_open_) {
+    listener_->Accepted();
     half_open_ = false;
     listener_->HandshakeEnded();
     listener_ = nullptr;
@@ -328,7 +333,7 @@ uint32_t Connection::OnFinAcknowledged() {
 }
 
 void Connection::ChallengeAck(Time now) {
-  if (core_.challenge_acks.Allow(now)) {
+  if (challenges_.Allow(now, core_.config.challenge_acks_per_connection) && core_.challenge_acks.Allow(now)) {
     AckNow();
   } else {
     core_.drops.Count(DropReason::kTcpChallengeAckRateLimited);

@@ -13,6 +13,7 @@
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/ip/datagram.h"
 #include "luna/net/tcp/config.h"
+#include "luna/net/tcp/rate_limiter.h"
 #include "luna/net/tcp/segment.h"
 #include "luna/net/tcp/timestamp_clock.h"
 #include "luna/sched/timer/timer_wheel.h"
@@ -46,24 +47,6 @@ struct StackCounters {
   stats::Counter send_no_memory;  // segments that waited because the slab was exhausted
 };
 
-// At most `per_second` permissions in each second of the stack's time.
-class RateLimiter {
- public:
-  explicit RateLimiter(uint32_t per_second) : per_second_(per_second) {}
-  bool Allow(Time now) {
-    if (now - window_start_ >= Duration::Seconds(1) || now < window_start_) {
-      window_start_ = now;
-      used_ = 0;
-    }
-    return used_++ < per_second_;
-  }
-
- private:
-  uint32_t per_second_;
-  uint32_t used_ = 0;
-  Time window_start_ = Time::FromNanoseconds(0);
-};
-
 // The TCP header of one segment to be sent.
 struct SegmentHeader {
   wire::FourTuple tuple;
@@ -80,6 +63,9 @@ struct SegmentHeader {
 
 struct Core {
   static constexpr size_t kMaxReplies = 1024;
+  // Of the keyed hash, beside those of isn.cc, stack.cc and syn_cookie.cc.
+  static constexpr uint64_t kChallengeDomain = 6;
+  static constexpr uint64_t kResetDomain = 7;
 
   Core(const StackConfig& stack_config, zbuf::Slab& header_slab, stats::DropCounters& drop_counters, Time now)
       : config(stack_config),
@@ -87,8 +73,8 @@ struct Core {
         drops(drop_counters),
         timestamp_clock(stack_config.timestamp_tick),
         wheel(now),
-        challenge_acks(stack_config.challenge_acks_per_second),
-        resets(stack_config.resets_per_second) {}
+        challenge_acks(stack_config.challenge_acks_per_second, stack_config.secret, kChallengeDomain),
+        resets(stack_config.resets_per_second, stack_config.secret, kResetDomain) {}
 
   // Builds a segment: the header in an obj of its own with headroom for IP and Ethernet, then the slices of `payload`.
   // False when the slab is exhausted; `payload` is released then. O(slices).
@@ -105,8 +91,8 @@ struct Core {
   StackCounters counters;
   const TimestampClock timestamp_clock;
   timer::TimerWheel wheel;
-  RateLimiter challenge_acks;
-  RateLimiter resets;
+  SharedRateLimiter challenge_acks;
+  SharedRateLimiter resets;
   uint32_t orphans = 0;               // connections that the application has closed
   ip::OutBatch replies;               // leave before the connections' own segments
   std::vector<Connection*> output;    // have something to send; each at most once

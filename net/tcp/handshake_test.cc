@@ -240,7 +240,9 @@ TEST(Handshake, ASynOutOfTheWindowOfAHalfOpenIsAcknowledged) {
 }
 
 TEST(Handshake, BacklogFull) {
-  StackTester t;
+  StackConfig config = StackTester::Plain();
+  config.syn_cookies = SynCookies::kOff;
+  StackTester t(config);
   t.Listen({.backlog = 2});
   testing::Peer& first = t.peer();
   t.In({.flags = kSyn});

@@ -13,6 +13,7 @@
 //
 // Thread: all calls from one thread. Source: RFC 9293, RFC 5961, RFC 6191, RFC 1337.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -33,6 +34,7 @@
 #include "luna/net/tcp/icmp.h"
 #include "luna/net/tcp/listener.h"
 #include "luna/net/tcp/time_wait.h"
+#include "luna/net/tcp/tuple_table.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
@@ -95,10 +97,11 @@ class Stack {
   // Connections that are not closed, half-open ones included.
   size_t connections() const { return table_.size(); }
   size_t time_wait() const { return time_wait_.size(); }
-  // Calls visit(Connection&) for each connection, in no particular order.
+  // Calls visit(Connection&) for each connection, in an order that is the same in every run with this secret. It may
+  // Close() and Abort() them, and not open others.
   template <typename Visit>
   void ForEachConnection(Visit visit) {
-    for (auto& [tuple, connection] : table_) visit(*connection);
+    table_.ForEach(visit);
   }
 
  private:
@@ -108,23 +111,29 @@ class Stack {
   uint32_t PathMtu(const wire::IpAddress& remote) const;
   Event ToConnection(Connection& connection, Segment& segment, Time now);
   // LISTEN (RFC 9293 §3.10.7.2) and CLOSED (§3.10.7.1).
-  void ToListener(Listener& listener, const Segment& segment, Time now);
+  Event ToListener(Listener& listener, Segment& segment, Time now);
+  // A segment without a connection.
+  Event ToNobody(Segment& segment, Time now);
+  Connection* NewPassive(const Listener& listener, const Segment& syn);
+  Connection* OpenPassive(Listener& listener, const Segment& syn, SeqNum iss, Time now);
+  void SendCookie(Listener& listener, Segment& syn, Time now);
+  Event ToCookie(Listener& listener, Segment& segment, Time now);
   void InTimeWait(const Segment& segment, Time now);
   // Whether a segment for a connection in TIME-WAIT begins a new incarnation.
   static bool Reopens(const Segment& segment, const TimeWaitRecord& old);
   Listener* FindListener(const wire::Endpoint& local);
   // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
   void Settle(Connection& connection, Time now);
-  uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote) const;
-  bool InUse(const wire::FourTuple& tuple) const { return table_.contains(tuple) || time_wait_.Find(tuple) != nullptr; }
+  uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote);
+  bool InUse(const wire::FourTuple& tuple) const { return table_.Contains(tuple) || time_wait_.Find(tuple) != nullptr; }
 
   Core core_;
   ConnectionPool pool_;
-  absl::flat_hash_map<wire::FourTuple, Connection*> table_;
+  TupleTable<Connection> table_;
   TimeWaitTable time_wait_;
   absl::flat_hash_map<wire::Endpoint, std::unique_ptr<Listener>> listeners_;
   absl::flat_hash_map<wire::IpAddress, uint32_t> path_mtus_;  // those that differ from the link's
-  mutable uint32_t port_counter_ = 0;
+  std::array<uint32_t, 256> port_counters_{};                 // RFC 6056 §3.3.4's table
 };
 
 }  // namespace luna::tcp

@@ -7,12 +7,12 @@
 namespace luna::tcp {
 
 void Stack::OnIcmpError(const IcmpError& error, Time now) {
-  const auto found = table_.find(error.tuple);
-  if (found == table_.end()) {
+  Connection* found = table_.Find(error.tuple);
+  if (found == nullptr) {
     core_.drops.Count(stats::DropReason::kTcpNoConnection);
     return;
   }
-  Connection& connection = *found->second;
+  Connection& connection = *found;
   const uint32_t events = connection.OnNetworkError(error.error, error.seq, error.mtu, now);
   if (connection.finished_) Settle(connection, now);
   if (events != 0) connection.Post(events);
@@ -25,9 +25,9 @@ void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
   } else if (path_mtus_.size() < kMostPathMtus || path_mtus_.contains(remote)) {
     path_mtus_[remote] = mtu;
   }
-  for (auto& [tuple, connection] : table_) {
-    if (tuple.remote.address == remote && !connection->finished_) connection->SetPathMtu(mtu, now);
-  }
+  table_.ForEach([&](Connection& connection) {
+    if (connection.tuple().remote.address == remote && !connection.finished_) connection.SetPathMtu(mtu, now);
+  });
 }
 
 uint32_t Stack::PathMtu(const wire::IpAddress& remote) const {

@@ -1,104 +1,173 @@
 #ifndef LUNA_NET_TCP_TIME_WAIT_H_
 #define LUNA_NET_TCP_TIME_WAIT_H_
 
-// TimeWaitTable: connections in TIME-WAIT, as compact records without buffers or timers (RFC 9293 §3.6.1).
+// TimeWaitTable: connections in TIME-WAIT, as records of one cache line without buffers or timers (RFC 9293 §3.6.1),
+// and four octets of index each.
 //
-// All records wait equally long, so a queue in order of expiry serves as their timer. A record that is extended stays
-// where it is in the queue and is put at the back when its turn comes. O(1) amortised throughout; bounded: beyond the
-// limit the oldest record goes.
+// All records wait equally long, so a queue in order of expiry serves as their timer. A record that is removed, or
+// extended and thereby written anew, leaves its place in the queue when its turn comes. O(1) amortised throughout;
+// bounded: beyond the limit the oldest goes.
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "luna/net/tcp/seq.h"
+#include "luna/net/tcp/tuple_hash.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
 namespace luna::tcp {
 
-struct TimeWaitRecord {
-  Time expires;
+// What TIME-WAIT remembers of a connection.
+struct TimeWaitValues {
   SeqNum snd_nxt;  // the sequence number of our ACKs
   SeqNum rcv_nxt;
   uint32_t ts_recent = 0;
-  uint32_t timestamp_offset = 0;
-  uint32_t entry = 0;  // which entry of the queue is the record's
   bool timestamps = false;
 };
-static_assert(sizeof(TimeWaitRecord) + sizeof(wire::FourTuple) <= 72);
+
+class TimeWaitRecord {
+ public:
+  const wire::FourTuple& tuple() const { return tuple_; }
+  SeqNum snd_nxt() const { return snd_nxt_; }
+  SeqNum rcv_nxt() const { return rcv_nxt_; }
+  uint32_t ts_recent() const { return ts_recent_; }
+  bool timestamps() const { return (expires_ & 1) != 0; }
+
+ private:
+  friend class TimeWaitTable;
+
+  Time expires() const { return Time::FromNanoseconds(expires_ & ~int64_t{1}); }
+
+  wire::FourTuple tuple_;
+  int64_t expires_ = 0;  // nanoseconds; the lowest bit: timestamps were negotiated
+  SeqNum snd_nxt_;
+  SeqNum rcv_nxt_;
+  uint32_t ts_recent_ = 0;
+  uint32_t next_ = 0;  // in the queue, or in the list of free ones
+};
+static_assert(sizeof(TimeWaitRecord) <= 64);
 
 class TimeWaitTable {
  public:
-  TimeWaitTable(Duration duration, size_t limit) : duration_(duration), limit_(limit) {}
+  TimeWaitTable(Duration duration, size_t limit, const Secret& secret)
+      : duration_(duration), limit_(limit), index_(0, Hash{&records_, TupleHash(secret)}, Same{&records_}) {}
+  TimeWaitTable(const TimeWaitTable&) = delete;
+  TimeWaitTable& operator=(const TimeWaitTable&) = delete;
 
-  void Add(const wire::FourTuple& tuple, TimeWaitRecord record, Time now) {
-    if (records_.size() >= limit_) DropOldest();
-    record.expires = now + duration_;
-    record.entry = ++last_entry_;
-    records_.insert_or_assign(tuple, record);
-    queue_.push_back({record.expires, tuple, record.entry});
+  void Add(const wire::FourTuple& tuple, const TimeWaitValues& values, Time now) {
+    if (limit_ == 0) return;
+    Remove(tuple);
+    while (queued_ >= limit_) PopFront();
+    const uint32_t slot = TakeSlot();
+    TimeWaitRecord& record = records_[slot];
+    record.tuple_ = tuple;
+    record.expires_ = ((now + duration_).nanoseconds() & ~int64_t{1}) | (values.timestamps ? 1 : 0);
+    record.snd_nxt_ = values.snd_nxt;
+    record.rcv_nxt_ = values.rcv_nxt;
+    record.ts_recent_ = values.ts_recent;
+    index_.insert(slot);
+    PushBack(slot);
   }
 
+  // Valid until the next Add(), Remove() or Expire().
   TimeWaitRecord* Find(const wire::FourTuple& tuple) {
-    const auto found = records_.find(tuple);
-    return found == records_.end() ? nullptr : &found->second;
+    const auto found = index_.find(tuple);
+    return found == index_.end() ? nullptr : &records_[*found];
   }
   const TimeWaitRecord* Find(const wire::FourTuple& tuple) const {
     return const_cast<TimeWaitTable*>(this)->Find(tuple);
   }
 
-  // The peer retransmitted its FIN: the wait begins again.
-  void Extend(TimeWaitRecord* record, Time now) { record->expires = now + duration_; }
+  // The peer retransmitted its FIN: the wait begins again, unless most of it is still to come. (The old place in the
+  // queue stays taken, so this may not happen for every segment.)
+  TimeWaitRecord* Extend(TimeWaitRecord* record, Time now) {
+    if (now + duration_ - record->expires() < duration_ / 8) return record;
+    const wire::FourTuple tuple = record->tuple_;
+    Add(tuple, {record->snd_nxt_, record->rcv_nxt_, record->ts_recent_, record->timestamps()}, now);
+    return Find(tuple);
+  }
 
-  // A new connection takes the place (RFC 6191). The queue entry is dropped when its turn comes.
-  void Remove(const wire::FourTuple& tuple) { records_.erase(tuple); }
+  // A new connection takes the place (RFC 6191).
+  void Remove(const wire::FourTuple& tuple) {
+    const auto found = index_.find(tuple);
+    if (found == index_.end()) return;
+    records_[*found].expires_ = kRemoved;
+    index_.erase(found);
+  }
 
   // Drops what has expired.
   void Expire(Time now) {
-    while (!queue_.empty() && queue_.front().expires <= now) {
-      const Entry entry = queue_.front();
-      queue_.pop_front();
-      const auto found = records_.find(entry.tuple);
-      if (found == records_.end() || found->second.entry != entry.id) continue;
-      if (found->second.expires <= now) {
-        records_.erase(found);
-      } else {
-        queue_.push_back({found->second.expires, entry.tuple, entry.id});
-      }
-    }
+    while (head_ != kNone && QueuedUntil() <= now) PopFront();
   }
 
-  // A lower bound of the next expiry.
-  Time NextDeadline() const { return queue_.empty() ? Time::Infinite() : queue_.front().expires; }
-  size_t size() const { return records_.size(); }
-  // Entries of the queue, those of removed records included. For tests.
-  size_t queued() const { return queue_.size(); }
+  // Of the first of the queue.
+  Time NextDeadline() const { return head_ == kNone ? Time::Infinite() : QueuedUntil(); }
+  size_t size() const { return index_.size(); }
+  // Records in memory, those of removed ones included. For tests.
+  size_t queued() const { return queued_; }
 
  private:
-  struct Entry {
-    Time expires;
-    wire::FourTuple tuple;
-    uint32_t id;
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr int64_t kRemoved = INT64_MIN;
+
+  struct Hash {
+    using is_transparent = void;
+    const std::vector<TimeWaitRecord>* records;
+    TupleHash hash;
+    size_t operator()(uint32_t slot) const { return hash((*records)[slot].tuple()); }
+    size_t operator()(const wire::FourTuple& tuple) const { return hash(tuple); }
+  };
+  struct Same {
+    using is_transparent = void;
+    const std::vector<TimeWaitRecord>* records;
+    bool operator()(uint32_t a, uint32_t b) const { return a == b; }
+    bool operator()(uint32_t slot, const wire::FourTuple& tuple) const { return (*records)[slot].tuple() == tuple; }
+    bool operator()(const wire::FourTuple& tuple, uint32_t slot) const { return (*records)[slot].tuple() == tuple; }
   };
 
-  void DropOldest() {
-    while (!queue_.empty()) {
-      const Entry entry = queue_.front();
-      queue_.pop_front();
-      const auto found = records_.find(entry.tuple);
-      if (found == records_.end() || found->second.entry != entry.id) continue;
-      records_.erase(found);
-      return;
+  // A removed one goes at once.
+  Time QueuedUntil() const { return records_[head_].expires_ == kRemoved ? kLongAgo : records_[head_].expires(); }
+  static constexpr Time kLongAgo = Time::FromNanoseconds(INT64_MIN);
+
+  uint32_t TakeSlot() {
+    if (free_ == kNone) {
+      records_.emplace_back();
+      return static_cast<uint32_t>(records_.size() - 1);
     }
+    const uint32_t slot = free_;
+    free_ = records_[slot].next_;
+    return slot;
+  }
+
+  void PushBack(uint32_t slot) {
+    records_[slot].next_ = kNone;
+    (tail_ == kNone ? head_ : records_[tail_].next_) = slot;
+    tail_ = slot;
+    ++queued_;
+  }
+
+  void PopFront() {
+    const uint32_t slot = head_;
+    TimeWaitRecord& record = records_[slot];
+    head_ = record.next_;
+    if (head_ == kNone) tail_ = kNone;
+    --queued_;
+    if (record.expires_ != kRemoved) index_.erase(index_.find(record.tuple_));
+    record.next_ = free_;
+    free_ = slot;
   }
 
   Duration duration_;
   size_t limit_;
-  uint32_t last_entry_ = 0;
-  absl::flat_hash_map<wire::FourTuple, TimeWaitRecord> records_;
-  std::deque<Entry> queue_;
+  std::vector<TimeWaitRecord> records_;
+  absl::flat_hash_set<uint32_t, Hash, Same> index_;
+  uint32_t head_ = kNone;  // of the queue
+  uint32_t tail_ = kNone;
+  uint32_t free_ = kNone;
+  size_t queued_ = 0;
 };
 
 }  // namespace luna::tcp

@@ -97,6 +97,10 @@ struct StackConfig : ConnectionOptions {
   // without these limits a peer could have the whole slab with segments of one octet.
   uint32_t receive_slices_limit = 2048;
   uint32_t send_slices_limit = 2048;
+  // Payload that all connections together hold, unread, out of order, queued and unacknowledged. 0: no bound. At three
+  // quarters of it windows stop opening and nothing out of order is kept; at the bound Send() gives back-pressure and
+  // payload is dropped, to be sent again. One chain or segment may overshoot it.
+  uint64_t memory_limit_bytes = 0;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
   // ICMP lowers a path's MTU no further than this; what does not fit then may be fragmented (RFC 1191 §3).

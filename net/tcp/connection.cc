@@ -81,6 +81,8 @@ void Connection::EnterClosed(CloseReason reason) {
   ClearTimers();
   sender_.Clear();
   if (app_closed_) receiver_.Clear();
+  if (std::exchange(waiting_for_room_, false)) std::erase(core_.waiting_for_room, this);
+  Account();
   if (!finished_) {
     finished_ = true;
     core_.finished.push_back(this);
@@ -157,11 +159,13 @@ SendResult Connection::Send(zbuf::ZChain&& data, SendFlags flags) {
   if (!CanQueue()) return SendResult::kClosed;
   if (SendQueueFull()) {
     want_writable_ = true;
+    WaitForRoom();
     return SendResult::kBackpressure;
   }
   if (data.empty()) return SendResult::kOk;
   sender_.Queue(std::move(data), flags.more);
   if (flags.urgent) sender_.MarkUrgent();
+  Account();
   NoteOutput();
   return SendResult::kOk;
 }
@@ -173,6 +177,7 @@ size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
     const size_t piece = std::min({bytes.size() - taken, size_t{send_space()}, kPieceBytes});
     if (piece == 0) {
       want_writable_ = true;
+      WaitForRoom();
       break;
     }
     auto copy = zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(taken, piece));
@@ -187,7 +192,8 @@ size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
 }
 
 bool Connection::SendQueueFull() const {
-  return sender_.queue().bytes() >= send_limit() || sender_.queue().slice_count() >= core_.config.send_slices_limit;
+  return sender_.queue().bytes() >= send_limit() || core_.held_bytes >= core_.held_limit ||
+         sender_.queue().slice_count() >= core_.config.send_slices_limit;
 }
 
 uint32_t Connection::send_space() const {
@@ -197,6 +203,7 @@ uint32_t Connection::send_space() const {
 
 zbuf::ZChain Connection::Read(size_t limit) {
   zbuf::ZChain taken = receiver_.Take(limit);
+  Account();
   tuner_.OnRead(taken.bytes());
   if (!CanReceive(state_)) return taken;
   const bool all = receiver_.readable_bytes() == 0;

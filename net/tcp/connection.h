@@ -142,7 +142,7 @@ class Connection final : private timer::Timer {
   friend class ConnectionPool;
 
   Connection(Core& core, const ConnectionOptions& options);
-  ~Connection() = default;
+  ~Connection() { core_.held_bytes -= held_bytes_; }
 
   // --- connection.cc ---
   void StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now);
@@ -164,6 +164,12 @@ class Connection final : private timer::Timer {
   void ChooseSynValues();
   void FillSendInfo(ConnectionInfo* info) const;
   bool SendQueueFull() const;
+  // After anything that took in or let go of payload. O(1), but for waking who waited for room.
+  void Account();
+  void WakeWaiting();
+  void WaitForRoom();
+  // The window field of the next segment.
+  uint16_t Window() { return receiver_.Advertise(mss_, core_.held_bytes < core_.held_pressure); }
   uint32_t send_limit() const { return options_.send_buffer_bytes; }
 
   // How far the receive buffer may grow.
@@ -282,6 +288,7 @@ class Connection final : private timer::Timer {
   bool fin_received_ = false;
   bool fin_pending_ = false;  // a FIN was seen, at fin_seq_, and not reached yet
   uint32_t ts_recent_ = 0;    // RFC 7323 §4.3
+  uint32_t held_bytes_ = 0;   // of core_.held_bytes
   SeqNum last_ack_sent_;
   Sender sender_;
   Receiver receiver_;
@@ -329,6 +336,7 @@ class Connection final : private timer::Timer {
   bool read_shut_ = false;           // ShutdownRead() was called
   bool keep_probe_pending_ = false;  // a keep-alive probe is to be sent
   bool lingering_ = false;           // kLingered is owed
+  bool waiting_for_room_ = false;    // in core_.waiting_for_room
   bool orphan_ = false;              // counted in core_.orphans
   bool may_fragment_ = false;        // the path takes less than the smallest segments we make: DF is clear
   bool has_urgent_ = false;          // urgent_ is ahead of what was read

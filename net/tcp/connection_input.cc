@@ -25,6 +25,7 @@ uint32_t Connection::OnSegment(Segment& segment, Time now) {
   const bool fin_acknowledged = sender_.FinAcknowledged();
   const bool fin_received = fin_received_;
   const uint32_t events = Process(segment, now);
+  Account();
   if (open) [[likely]] {
     Count(una, nxt, fin_acknowledged, fin_received);
   } else if (IsSynchronised(state_)) {
@@ -56,7 +57,7 @@ bool Connection::IsPredicted(const Segment& s) const {
          s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
          sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
-         receiver_.readable_slices() < core_.config.receive_slices_limit &&
+         receiver_.readable_slices() < core_.config.receive_slices_limit && core_.held_bytes < core_.held_limit &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
 

@@ -2,6 +2,7 @@
 // orphans, and what the network says.
 
 #include <algorithm>
+#include <utility>
 
 #include "luna/net/tcp/connection.h"
 
@@ -112,6 +113,34 @@ bool Connection::GivesUp(uint32_t attempts) const {
   if (state_ == State::kSynSent || state_ == State::kSynReceived) return attempts > options_.syn_retries;
   if (app_closed_) return attempts > options_.closed_retries;
   return options_.user_timeout == Duration::Zero() && attempts > options_.data_retries;
+}
+
+void Connection::Account() {
+  const uint32_t held = sender_.queue().bytes() + receiver_.readable_bytes() + receiver_.out_of_order().bytes();
+  core_.held_bytes += held;
+  core_.held_bytes -= std::exchange(held_bytes_, held);
+  if (!core_.waiting_for_room.empty()) [[unlikely]]
+    WakeWaiting();
+}
+
+// Below the mark at which windows open again there is room worth waking for.
+void Connection::WakeWaiting() {
+  if (core_.held_bytes >= core_.held_pressure) return;
+  for (Connection* connection : core_.waiting_for_room) {
+    connection->waiting_for_room_ = false;
+    connection->want_writable_ = false;
+    connection->Post(EventBits::kWritable);
+  }
+  core_.waiting_for_room.clear();
+}
+
+// No acknowledgement of its own may be under way that would raise kWritable: others have taken the memory.
+void Connection::WaitForRoom() {
+  if (core_.held_bytes < core_.held_limit) return;
+  core_.counters.memory_waits.Increment();
+  if (waiting_for_room_) return;
+  waiting_for_room_ = true;
+  core_.waiting_for_room.push_back(this);
 }
 
 void Connection::SendReset() {

@@ -94,9 +94,14 @@ ConnectionInfo Connection::Info(Time now) const {
 void Connection::FillSendInfo(ConnectionInfo* info) const {
   const RttEstimator& rtt = sender_.rtt();
   const uint32_t mss = std::max<uint32_t>(sender_.mss(), 1);
-  info->ca_state = sender_.timeouts() > 0  ? ConnectionInfo::Recovery::kLoss
-                   : sender_.in_recovery() ? ConnectionInfo::Recovery::kRecovery
-                                           : ConnectionInfo::Recovery::kOpen;
+  // Both count the states alike.
+  info->ca_state = static_cast<ConnectionInfo::Recovery>(sender_.state());
+  info->sacked = sender_.sacked_segments();
+  info->lost = sender_.board().lost().segments;
+  info->retrans = sender_.board().retransmitted().segments;
+  info->reordering = sender_.reordering();
+  info->reord_seen = sender_.rack().reordering_seen() ? 1 : 0;
+  info->dsack_dups = sender_.dsacks();
   info->retransmits = Saturate8(sender_.timeouts());
   info->backoff = Saturate8(persisting_ ? persist_count_ : rtt.backoff());
   info->rto = rtt.rto();
@@ -105,8 +110,8 @@ void Connection::FillSendInfo(ConnectionInfo* info) const {
   info->min_rtt = rtt.min_rtt();
   info->snd_mss = sender_.mss();
   info->unacked = (sender_.flight() + mss - 1) / mss;
-  info->snd_ssthresh = sender_.congestion().threshold() / mss;
-  info->snd_cwnd = sender_.congestion().window() / mss;
+  info->snd_ssthresh = sender_.threshold_segments();
+  info->snd_cwnd = sender_.window_segments();
   info->snd_wnd = sender_.window();
   info->notsent_bytes = sender_.unsent_bytes();
 }

@@ -58,7 +58,9 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
   // hole does not count against the segment that fills it.
   const size_t held = receiver_.readable_slices() + (in_order ? 0 : receiver_.out_of_order().slices());
-  if (held >= core_.config.receive_slices_limit) {
+  const bool no_room = core_.held_bytes >= (in_order ? core_.held_limit : core_.held_pressure);
+  if (no_room) core_.counters.memory_refused.Increment();
+  if (no_room || held >= core_.config.receive_slices_limit) {
     core_.drops.Count(DropReason::kTcpMemory);
     s.TrimAfter(s.seq);
     AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too

@@ -38,6 +38,8 @@ struct StackCounters {
   stats::Counter ecn_connections;  // that negotiated ECN
   stats::Counter ecn_marks_in;     // data segments that arrived with CE
   stats::Counter keep_alive_probes;
+  stats::Counter memory_waits;      // times that Send() gave back-pressure because of memory_limit_bytes
+  stats::Counter memory_refused;    // segments whose payload was dropped because of it
   stats::Counter orphans_refused;   // connections reset at Close() because max_orphans were left already
   stats::Counter icmp_errors;       // believed
   stats::Counter path_mtu_lowered;  // segment sizes that a smaller path MTU cut
@@ -74,7 +76,9 @@ struct Core {
         timestamp_clock(stack_config.timestamp_tick),
         wheel(now),
         challenge_acks(stack_config.challenge_acks_per_second, stack_config.secret, kChallengeDomain),
-        resets(stack_config.resets_per_second, stack_config.secret, kResetDomain) {}
+        resets(stack_config.resets_per_second, stack_config.secret, kResetDomain),
+        held_limit(stack_config.memory_limit_bytes == 0 ? UINT64_MAX : stack_config.memory_limit_bytes),
+        held_pressure(held_limit / 4 * 3) {}
 
   // Builds a segment: the header in an obj of its own with headroom for IP and Ethernet, then the slices of `payload`.
   // False when the slab is exhausted; `payload` is released then. O(slices).
@@ -93,9 +97,14 @@ struct Core {
   timer::TimerWheel wheel;
   SharedRateLimiter challenge_acks;
   SharedRateLimiter resets;
-  uint32_t orphans = 0;               // connections that the application has closed
-  ip::OutBatch replies;               // leave before the connections' own segments
-  std::vector<Connection*> output;    // have something to send; each at most once
+  // Payload of all connections: StackConfig::memory_limit_bytes.
+  uint64_t held_bytes = 0;
+  const uint64_t held_limit;
+  const uint64_t held_pressure;               // from here on windows do not open
+  std::vector<Connection*> waiting_for_room;  // of Send(), at that limit; each at most once
+  uint32_t orphans = 0;                       // connections that the application has closed
+  ip::OutBatch replies;                       // leave before the connections' own segments
+  std::vector<Connection*> output;            // have something to send; each at most once
   std::deque<Connection*> posted;     // have an event that no segment or timer of theirs carried; each at most once
   std::vector<Connection*> starved;   // a Send() of theirs found no memory: they get kWritable after the next Reap()
   std::vector<Connection*> finished;  // closed, waiting for Reap(); each once

@@ -1,0 +1,125 @@
+// The bound on the payload that all connections of a stack hold together.
+
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "luna/net/tcp/testing/stack_tester.h"
+
+namespace luna::tcp {
+namespace {
+
+using stats::DropReason;
+using testing::kRst;
+using testing::Peer;
+using testing::StackTester;
+
+StackConfig Bounded(uint64_t bytes) {
+  StackConfig config = StackTester::Plain();
+  config.memory_limit_bytes = bytes;
+  return config;
+}
+
+TEST(MemoryBound, CountsWhatIsHeldAndLetsGo) {
+  StackTester t(Bounded(0));
+  Connection& c = t.Establish();
+  t.Send(std::string(1000, 'x'));
+  EXPECT_EQ(t.stack().held_bytes(), 1000u);
+  t.In({});
+  EXPECT_EQ(t.stack().held_bytes(), 0u);
+  t.Data("12345");
+  t.In({.seq = 10, .payload = "ahead"});
+  EXPECT_EQ(t.stack().held_bytes(), 10u);
+  EXPECT_EQ(c.Read(2).bytes(), 2u);
+  EXPECT_EQ(t.stack().held_bytes(), 8u);
+  t.In({.flags = kRst});
+  EXPECT_EQ(t.Read(), "345");  // still there
+  t.stack().Reap();
+  EXPECT_EQ(t.stack().held_bytes(), 0u);
+}
+
+TEST(MemoryBound, SendGivesBackPressureAndWakesWhenOthersLetGo) {
+  StackTester t(Bounded(10000));
+  Connection& a = t.Establish();
+  Peer& first = t.peer();
+  t.NewPeer();
+  Connection& b = t.Establish();
+  EXPECT_EQ(a.Send(t.Chain(std::string(10000, 'a'))), SendResult::kOk);
+  t.Poll();
+  EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kBackpressure);
+  EXPECT_EQ(b.send_space(), 0u);
+  EXPECT_EQ(t.stack().counters().memory_waits.value(), 1u);
+  t.TakeEvents();
+  t.SwitchTo(first);
+  t.In({.ack = 2001});
+  EXPECT_EQ(t.TakeEvents(), 0u);  // 8,000 of 10,000: not worth it yet
+  t.In({.ack = 5001});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
+  EXPECT_EQ(t.connection(), &b);
+  EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kOk);
+}
+
+TEST(MemoryBound, OneThatEndsWhileItWaitsIsForgotten) {
+  StackTester t(Bounded(1000));
+  Connection& a = t.Establish();
+  Peer& first = t.peer();
+  t.NewPeer();
+  Connection& b = t.Establish();
+  EXPECT_EQ(a.Send(t.Chain(std::string(1000, 'a'))), SendResult::kOk);
+  EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kBackpressure);
+  b.Abort();
+  t.Poll();
+  EXPECT_EQ(t.stack().Reap(), 1u);
+  t.SwitchTo(first);
+  t.TakeEvents();
+  t.In({});
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// Near the bound windows do not open, the promised octets are still taken, and at the bound no more.
+TEST(MemoryBound, WindowsStopOpeningAndPayloadIsRefused) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = 10000;
+  StackTester t(config);
+  std::vector<Peer*> peers;
+  for (int i = 0; i < 3; ++i) {
+    if (i > 0) t.NewPeer();
+    t.Establish();
+    peers.push_back(&t.peer());
+  }
+  for (Peer* peer : peers) {
+    t.SwitchTo(*peer);
+    for (int i = 0; i < 10; ++i) t.Data(std::string(1000, 'x'));
+  }
+  EXPECT_LE(t.stack().held_bytes(), 20000u);
+  EXPECT_EQ(t.stack().counters().memory_refused.value(), 10u);
+  EXPECT_EQ(t.drops(DropReason::kTcpMemory), 10u);
+  EXPECT_EQ(t.last().ack, 1);  // the third had no octet taken
+  // The first reads a little: the stack is still near its bound, its window stays shut.
+  t.SwitchTo(*peers[0]);
+  t.In({});
+  Connection* reader = nullptr;
+  t.stack().ForEachConnection([&](Connection& c) {
+    if (c.tuple().remote == peers[0]->endpoint) reader = &c;
+  });
+  EXPECT_EQ(reader->Read(4000).bytes(), 4000u);
+  t.Poll();
+  EXPECT_EQ(t.last().header.window, 0u);
+  EXPECT_EQ(reader->Read().bytes(), 6000u);
+  t.Poll();
+  EXPECT_EQ(t.last().header.window, 10000u);
+}
+
+TEST(MemoryBound, NothingAheadOfAHoleIsKeptNearIt) {
+  StackTester t(Bounded(2000));
+  t.Establish();
+  t.Data(std::string(1500, 'x'));
+  t.In({.seq = 2000, .payload = "ahead"});
+  EXPECT_EQ(t.stack().held_bytes(), 1500u);
+  EXPECT_EQ(t.stack().counters().memory_refused.value(), 1u);
+  t.Data("in order");
+  EXPECT_EQ(t.stack().held_bytes(), 1508u);
+}
+
+}  // namespace
+}  // namespace luna::tcp

@@ -24,7 +24,6 @@ namespace {
 
 constexpr Duration kTick = Duration::Microseconds(1);
 constexpr const char* kSysctlFileVariable = "LUNA_PACKETDRILL_SYSCTL_FILE";
-constexpr const char* kRefusePackets = "luna.refuse_packets";
 constexpr uint32_t kLeastMtu = 68;  // RFC 791
 constexpr uint32_t kMostMtu = 65535;
 
@@ -201,9 +200,7 @@ void PacketdrillHost::ReadSysctls() {
 void PacketdrillHost::ApplyLine(absl::string_view line) {
   if (line.empty() || line[0] == '#') return;
   const std::pair<absl::string_view, absl::string_view> sysctl = absl::StrSplit(line, absl::MaxSplits('=', 1));
-  if (sysctl.first == kRefusePackets) {
-    host_.set_refuse_packets(sysctl.second != "0");
-  } else if (const absl::Status status = host_.SetSysctl(sysctl.first, sysctl.second); !status.ok()) {
+  if (const absl::Status status = host_.SetSysctl(sysctl.first, sysctl.second); !status.ok()) {
     complaints_.emplace_back(absl::StrCat("  ", std::string(status.message())));
   }
 }

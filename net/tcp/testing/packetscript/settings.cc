@@ -67,6 +67,15 @@ void ReadAssignments(const std::vector<std::string>& words, CommandReading* out)
   }
 }
 
+// tc(8): a queue without room is a device that takes no packets; one that is taken away, one that takes all.
+bool ReadQueue(const std::vector<std::string>& words, CommandReading* out) {
+  if (words.size() < 3 || words[0] != "tc" || words[1] != "qdisc") return false;
+  const bool no_room = words[words.size() - 2] == "limit" && words.back() == "0";
+  if (!no_room && !absl::StartsWith(words[2], "del")) return false;
+  out->settings.emplace_back("luna.refuse_packets", no_room ? "1" : "0");
+  return true;
+}
+
 }  // namespace
 
 CommandReading ReadCommand(absl::string_view text) {
@@ -77,6 +86,8 @@ CommandReading ReadCommand(absl::string_view text) {
       ReadAssignments(words, &reading);
     } else if (program == "echo" && words.size() == 4 && words[2] == ">" && absl::StartsWith(words[3], "/proc/sys/")) {
       reading.settings.emplace_back(Dotted(words[3]), words[1]);
+    } else if (ReadQueue(words, &reading)) {
+      continue;
     } else if (!absl::EndsWith(program, "defaults.sh") && !absl::StrContains(program, "sysctl_restore")) {
       reading.skipped.push_back(absl::StrJoin(words, " "));
     }

@@ -6,6 +6,7 @@
 //   sysctl -q net.ipv4.tcp_ecn=1          {"net.ipv4.tcp_ecn", "1"}
 //   set_sysctls.py /proc/sys/net/ipv4/x=1  {"net.ipv4.x", "1"}
 //   echo 1 > /proc/sys/net/ipv4/x          {"net.ipv4.x", "1"}
+//   tc qdisc add dev tun0 root pfifo limit 0   {"luna.refuse_packets", "1"}, see VirtualHost::SetSysctl()
 //   defaults.sh, sysctl_restore…           nothing: every script starts from the defaults
 //
 // Pure functions; any thread.

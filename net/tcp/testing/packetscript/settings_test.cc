@@ -25,6 +25,12 @@ TEST(SettingsTest, SysctlsInAllTheirSpellings) {
             (Pairs{{"net.inet.tcp.ecn.enable", "0"}}));
 }
 
+TEST(SettingsTest, AQueueWithoutRoomRefusesPackets) {
+  EXPECT_EQ(
+      ReadCommand("tc qdisc delete dev tun0 root 2>/dev/null ; tc qdisc add dev tun0 root pfifo limit 0").settings,
+      (Pairs{{"luna.refuse_packets", "0"}, {"luna.refuse_packets", "1"}}));
+}
+
 TEST(SettingsTest, OtherCommandsAreNamed) {
   const CommandReading reading = ReadCommand("/tmp/sysctl_restore_${PPID}.sh\ntc qdisc add dev tun0 root; sleep 1");
   EXPECT_TRUE(reading.settings.empty());

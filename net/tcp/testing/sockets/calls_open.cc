@@ -101,7 +101,7 @@ CallResult VirtualHost::Listen(int fd, int backlog) {
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
   if (socket->phase == Phase::kListening) {
-    socket->backlog = backlog;
+    ListenAgain(*socket, backlog);
     return Success();
   }
   if (socket->phase != Phase::kFresh) return Failure(EINVAL);
@@ -109,7 +109,6 @@ CallResult VirtualHost::Listen(int fd, int backlog) {
   const absl::StatusOr<Listener*> listener = StartListening(*socket, backlog);
   if (!listener.ok()) return Failure(EADDRINUSE);
   socket->listener = *listener;
-  socket->backlog = backlog;
   socket->local = *socket->bound;
   socket->phase = Phase::kListening;
   return Finish(Success());
@@ -126,6 +125,7 @@ CallResult VirtualHost::Accept(int fd, sockaddr* address, socklen_t* length, int
   }
   std::shared_ptr<SocketFile> accepted = std::move(socket->accept_queue.front());
   socket->accept_queue.pop_front();
+  socket->listener->Taken();
   SetTypeFlags(flags, accepted.get());
   error = WriteAddress(accepted->remote, address, length);
   if (error != 0) {

@@ -222,8 +222,8 @@ CallResult VirtualHost::SetSockOpt(int fd, int level, int name, const void* valu
     error = ENOPROTOOPT;
   }
   if (error != 0) return Failure(error);
-  if (level == IPPROTO_TCP && name == TCP_NODELAY && socket->options.no_delay) PushHeldBack(*socket);
   ApplyOptions(*socket);
+  if (level == IPPROTO_TCP && name == TCP_NODELAY && socket->options.no_delay) PushHeldBack(*socket);
   return Finish(Success());
 }
 

@@ -106,7 +106,6 @@ struct SocketFile final : File {
   wire::Endpoint local;  // of the connection, also after its end
   wire::Endpoint remote;
   std::deque<std::shared_ptr<SocketFile>> accept_queue;
-  int backlog = 0;
   int error = 0;              // SO_ERROR, told once
   bool connect_told = false;  // connect() has returned its result
   bool read_shut = false;

@@ -87,6 +87,19 @@ bool SetEarlyRetransmit(const Numbers& values, HostProfile* profile) {
   return true;
 }
 
+bool SetSynCookies(const Numbers& values, HostProfile* profile) {
+  constexpr SynCookies kModes[] = {SynCookies::kOff, SynCookies::kWhenFull, SynCookies::kAlways};
+  if (values[0] < 0 || values[0] > 2) return false;
+  profile->stack.syn_cookies = kModes[values[0]];
+  return true;
+}
+
+bool SetListenBacklog(const Numbers& values, HostProfile* profile) {
+  if (values[0] < 0 || values[0] > 1 << 20) return false;
+  profile->sockets.listen_backlog_limit = static_cast<uint32_t>(values[0]);
+  return true;
+}
+
 template <auto kMember>
 bool SetSwitch(const Numbers& values, HostProfile* profile) {
   profile->stack.*kMember = values[0] != 0;
@@ -113,6 +126,7 @@ constexpr int64_t kSecond = 1000 * kMillisecond;
 
 constexpr Knob kKnobs[] = {
     // Linux.
+    {"net.core.somaxconn", SetListenBacklog},
     {"net.ipv4.ip_default_ttl", SetNumber<&StackConfig::ttl, 1>},
     {"net.ipv4.ip_local_port_range", SetPorts},
     {"net.ipv4.tcp_challenge_ack_limit", SetNumber<&StackConfig::challenge_acks_per_second, 0, 1 << 30>},
@@ -136,6 +150,7 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_sack", SetSwitch<&StackConfig::sack>},
     {"net.ipv4.tcp_slow_start_after_idle", SetSwitch<&StackConfig::idle_restart>},
     {"net.ipv4.tcp_syn_retries", SetNumber<&StackConfig::syn_retries>},
+    {"net.ipv4.tcp_syncookies", SetSynCookies},
     {"net.ipv4.tcp_timestamps", SetSwitch<&StackConfig::timestamps>},
     {"net.ipv4.tcp_window_scaling", SetSwitch<&StackConfig::window_scale>},
     {"net.ipv4.tcp_wmem", SetSendBuffers},
@@ -144,7 +159,6 @@ constexpr Knob kKnobs[] = {
     {"net.core.netdev_max_backlog", nullptr},
     {"net.core.rmem_default", nullptr},
     {"net.core.rmem_max", nullptr},
-    {"net.core.somaxconn", nullptr},
     {"net.core.wmem_default", nullptr},
     {"net.core.wmem_max", nullptr},
     {"net.ipv4.tcp_abort_on_overflow", nullptr},
@@ -170,12 +184,12 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_shrink_window", nullptr},
     {"net.ipv4.tcp_stdurg", nullptr},
     {"net.ipv4.tcp_synack_retries", nullptr},
-    {"net.ipv4.tcp_syncookies", nullptr},
     {"net.ipv4.tcp_thin_linear_timeouts", nullptr},
     {"net.ipv4.tcp_tso_rtt_log", nullptr},
     {"net.ipv4.tcp_tso_win_divisor", nullptr},
     {"net.ipv4.tcp_tw_reuse", nullptr},
     // FreeBSD.
+    {"kern.ipc.soacceptqueue", SetListenBacklog},
     {"net.inet.ip.ttl", SetNumber<&StackConfig::ttl, 1>},
     {"net.inet.tcp.delacktime", SetTime<&StackConfig::delayed_ack, kMillisecond>},
     {"net.inet.tcp.delayed_ack", SetDelayedAck},
@@ -191,6 +205,7 @@ constexpr Knob kKnobs[] = {
     {"net.inet.tcp.rfc1323", SetSwitch<&StackConfig::timestamps>},
     {"net.inet.tcp.sack.enable", SetSwitch<&StackConfig::sack>},
     {"net.inet.tcp.sendspace", SetSendSpace},
+    {"net.inet.tcp.syncookies", SetSynCookies},
     {"kern.ipc.maxsockbuf", nullptr},
     {"net.inet.tcp.blackhole", nullptr},
     {"net.inet.tcp.drop_synfin", nullptr},
@@ -206,7 +221,6 @@ constexpr Knob kKnobs[] = {
     {"net.inet.tcp.rfc3390", nullptr},
     {"net.inet.tcp.rfc3465", nullptr},
     {"net.inet.tcp.sendbuf_auto", nullptr},
-    {"net.inet.tcp.syncookies", nullptr},
     {"net.inet.tcp.tso", nullptr},
 };
 
@@ -238,6 +252,7 @@ HostProfile LinuxTestProfile() {
   stack.delay_fin_ack = true;
   stack.time_wait = Duration::Seconds(60);
   stack.fin_wait_2 = Duration::Seconds(60);
+  stack.soft_errors_end_handshake = true;
   stack.send_buffer_bytes = 64u << 20;  // the socket layer's own limit is what counts
   stack.receive_buffer_bytes = 65535;
   stack.receive_buffer_max_bytes = 15u << 20;  // window scale 8
@@ -255,10 +270,12 @@ HostProfile BsdTestProfile() {
                      .send_buffer_bytes = 32768,
                      .receive_buffer_bytes = 65536,
                      .buffer_limit_bytes = 2 << 20,
+                     .listen_backlog_limit = 128,
                      .double_buffers = false};
   profile.stack.quick_acks = 0;
   profile.stack.ack_on_read = false;
   profile.stack.delay_fin_ack = false;
+  profile.stack.soft_errors_end_handshake = false;
   profile.stack.ack_small_segments = true;
   profile.stack.receive_buffer_bytes = 65536;
   profile.stack.receive_buffer_max_bytes = 2u << 20;  // window scale 6

@@ -19,6 +19,7 @@ struct SocketDefaults {
   uint32_t send_buffer_bytes = 87380;      // what SO_SNDBUF reads at first
   uint32_t receive_buffer_bytes = 131072;  // what SO_RCVBUF reads at first
   uint32_t buffer_limit_bytes = 4 << 20;   // most that SO_SNDBUF and SO_RCVBUF may be set to, before doubling
+  uint32_t listen_backlog_limit = 4096;    // listen() takes no more
   bool double_buffers = true;              // SO_SNDBUF and SO_RCVBUF read back twice what was set (Linux)
 };
 

@@ -42,6 +42,10 @@ TEST(Profile, ValuesReachTheStack) {
   EXPECT_FALSE(p.stack.rack);
   EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_early_retrans", "0", &p).ok());
   EXPECT_FALSE(p.stack.tail_loss_probe);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_syncookies", "2", &p).ok());
+  EXPECT_EQ(p.stack.syn_cookies, SynCookies::kAlways);
+  EXPECT_TRUE(ApplySysctl("net.core.somaxconn", "16", &p).ok());
+  EXPECT_EQ(p.sockets.listen_backlog_limit, 16u);
   EXPECT_TRUE(ApplySysctl("net.inet.tcp.delayed_ack", "0", &p).ok());
   EXPECT_EQ(p.stack.delayed_ack, Duration::Zero());
 }
@@ -53,6 +57,8 @@ TEST(Profile, WhatIsRefused) {
   for (const auto& [name, value] : {std::pair{"net.ipv4.tcp_sack", "yes"},
                                     {"net.ipv4.tcp_ecn", "3"},
                                     {"net.ipv4.tcp_rmem", "4096"},
+                                    {"net.ipv4.tcp_syncookies", "3"},
+                                    {"net.core.somaxconn", "-1"},
                                     {"net.ipv4.tcp_syn_retries", "256"},
                                     {"net.ipv4.ip_local_port_range", "3000 2000"},
                                     {"net.ipv4.tcp_sack", ""}}) {

@@ -237,6 +237,33 @@ TEST_F(SocketCalls, CorkAndMoreHoldBack) {
   EXPECT_EQ(client_.packets(), 1u);
 }
 
+TEST_F(SocketCalls, NoDelayLetsGoOnceOfWhatACorkHolds) {
+  const auto [c, s] = Connected();
+  (void)s;
+  SetInt(client_, c, IPPROTO_TCP, TCP_CORK, 1);
+  for (int i = 0; i < 2; ++i) {
+    client_.Write(c, "abc", 3);
+    EXPECT_EQ(client_.packets(), 0u) << i;
+    SetInt(client_, c, IPPROTO_TCP, TCP_NODELAY, 1);
+    EXPECT_EQ(client_.packets(), 1u) << i;
+    Advance(Duration::Milliseconds(100));
+  }
+  EXPECT_EQ(GetInt(client_, c, IPPROTO_TCP, TCP_CORK), 1);
+  client_.Write(c, "abc", 3);
+  SetInt(client_, c, IPPROTO_TCP, TCP_NODELAY, 0);
+  EXPECT_EQ(client_.packets(), 0u);
+}
+
+TEST_F(SocketCalls, NoDelayLetsGoOfWhatNagleHolds) {
+  const auto [c, s] = Connected();
+  (void)s;
+  client_.Write(c, "abc", 3);
+  client_.Write(c, "def", 3);
+  EXPECT_EQ(client_.packets(), 1u);
+  SetInt(client_, c, IPPROTO_TCP, TCP_NODELAY, 1);
+  EXPECT_EQ(client_.packets(), 2u);
+}
+
 TEST_F(SocketCalls, TtlAndTosAreInThePackets) {
   const auto [c, s] = Connected();
   (void)s;

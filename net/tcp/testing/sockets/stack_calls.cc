@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "glog/logging.h"
 #include "luna/net/tcp/testing/sockets/file.h"
@@ -35,7 +36,7 @@ ConnectionOptions ForStack(const SocketOptions& from, const HostProfile& profile
   return to;
 }
 
-// As Linux translates ICMP.
+// As Linux translates ICMP, as far as NetworkError tells its codes apart.
 int ErrorOf(NetworkError error) {
   switch (error) {
     case NetworkError::kNetUnreachable:
@@ -61,6 +62,17 @@ int ErrorOf(NetworkError error) {
       return 0;
   }
   return 0;
+}
+
+struct Backlogs {
+  uint32_t half_open;
+  uint32_t accepted;
+};
+
+// A negative backlog is the largest there is. As many wait to be accepted as was said, and one more; FreeBSD adds half.
+Backlogs BacklogsOf(int backlog, const SocketDefaults& sockets) {
+  const uint32_t said = std::min(static_cast<uint32_t>(backlog), sockets.listen_backlog_limit);
+  return {.half_open = std::max(said, 1u), .accepted = (sockets.bsd ? said + said / 2 : said) + 1};
 }
 
 int ErrorOfReset(const SocketFile& socket, bool peer_had_closed, bool bsd) {
@@ -94,9 +106,16 @@ int VirtualHost::TakeError(SocketFile& socket) {
 }
 
 absl::StatusOr<Listener*> VirtualHost::StartListening(SocketFile& socket, int backlog) {
-  return stack_->Listen(*socket.bound, {.backlog = static_cast<uint32_t>(std::max(backlog, 1)),
+  const Backlogs limits = BacklogsOf(backlog, profile_.sockets);
+  return stack_->Listen(*socket.bound, {.backlog = limits.half_open,
+                                        .accept_backlog = limits.accepted,
                                         .owner = &socket,
                                         .connection = ForStack(socket.options, profile_)});
+}
+
+void VirtualHost::ListenAgain(SocketFile& socket, int backlog) const {
+  const Backlogs limits = BacklogsOf(backlog, profile_.sockets);
+  socket.listener->SetBacklog(limits.half_open, limits.accepted);
 }
 
 absl::StatusOr<Connection*> VirtualHost::OpenConnection(SocketFile& socket, const wire::Endpoint& local,
@@ -115,14 +134,9 @@ void VirtualHost::ApplyOptions(SocketFile& socket) {
   }
 }
 
-// Saying so once more pushes what a cork or MSG_MORE holds back.
+// Saying so once more pushes what a cork, MSG_MORE or Nagle's algorithm holds back.
 void VirtualHost::PushHeldBack(SocketFile& socket) {
-  if (socket.connection == nullptr) return;
-  ConnectionOptions options = socket.connection->options();
-  if (options.nagle) return;
-  options.nagle = true;
-  const absl::Status status = socket.connection->SetOptions(options, now_);
-  LOG_IF(WARNING, !status.ok()) << status;
+  if (socket.connection != nullptr) socket.connection->Push();
 }
 
 }  // namespace luna::tcp::testing

@@ -60,6 +60,10 @@ void VirtualHost::EnsureStack() {
 }
 
 absl::Status VirtualHost::SetSysctl(absl::string_view name, absl::string_view value) {
+  if (name == "luna.refuse_packets") {
+    set_refuse_packets(value != "0");
+    return absl::OkStatus();
+  }
   return ApplySysctl(name, value, &profile_);
 }
 

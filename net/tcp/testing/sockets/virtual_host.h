@@ -89,7 +89,8 @@ class VirtualHost {
   // --- Settings ---
   // A sysctl by its name ("net.ipv4.tcp_ecn", "net.inet.tcp.delayed_ack"), in either of its spellings (dots or
   // slashes). Holds for sockets made afterwards, as far as the stack's own settings go: until the first socket() all,
-  // later those of sockets (buffers, retries, times). NotFound: no such knob here. InvalidArgument: not its value.
+  // later those of sockets (buffers, retries, times). "luna.refuse_packets" is set_refuse_packets(). NotFound: no such
+  // knob here. InvalidArgument: not its value.
   virtual absl::Status SetSysctl(absl::string_view name, absl::string_view value);
   const HostProfile& profile() const { return profile_; }
 
@@ -235,10 +236,11 @@ class VirtualHost {
   int ErrorOfEnd(const SocketFile& socket, const Connection& connection) const;
   // What SO_ERROR says, once.
   static int TakeError(SocketFile& socket);
-  // After setsockopt(); before it, for TCP_NODELAY.
+  // After setsockopt().
   void ApplyOptions(SocketFile& socket);
-  void PushHeldBack(SocketFile& socket);
+  static void PushHeldBack(SocketFile& socket);
   absl::StatusOr<Listener*> StartListening(SocketFile& socket, int backlog);
+  void ListenAgain(SocketFile& socket, int backlog) const;
   absl::StatusOr<Connection*> OpenConnection(SocketFile& socket, const wire::Endpoint& local,
                                              const wire::Endpoint& remote);
 

@@ -1,8 +1,9 @@
 // The IPv4 layer of a VirtualHost: bare packets, no Ethernet, no routes, no fragments.
 
-#include <algorithm>
+#include <optional>
 
 #include "luna/net/ip/finish_checksum.h"
+#include "luna/net/tcp/icmp.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 #include "luna/net/wire/icmpv4.h"
 #include "luna/net/wire/ipv4.h"
@@ -77,12 +78,17 @@ void VirtualHost::IngestTcp(ip::Datagram&& datagram) {
 }
 
 void VirtualHost::IngestIcmp(absl::string_view message) {
+  if (const std::optional<IcmpError> error = ParseIcmpError(AsBytes(message))) {
+    stack_->OnIcmpError(*error, now_);
+    return;
+  }
   wire::Icmpv4Header header;
   const bool good = wire::Parse(AsBytes(message), &header) == ParseResult::kOk;
   drops_.Count(good ? DropReason::kIcmpUnsupported : DropReason::kIcmpMalformed);
 }
 
 void VirtualHost::Emit(ip::OutDatagram datagram) {
+  if (refuse_packets_) return;
   ip::FinishChecksum(datagram);
   Ipv4Header header;
   header.tos = static_cast<uint8_t>(datagram.dscp << 2 | static_cast<uint8_t>(datagram.ecn));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,11 +45,23 @@ std::vector<fs::path> ScriptsBelow(const fs::path& folder) {
   return scripts;
 }
 
+// "ours", or the first folder below the others'.
+std::string SuiteOf(const fs::path& script) {
+  const fs::path below = script.lexically_relative(SharedFolder());
+  return below.empty() || *below.begin() == ".." ? "ours" : below.begin()->string();
+}
+
+struct Tally {
+  int here = 0;
+  int there = 0;
+  int total = 0;
+};
+
 TEST(PacketdrillScripts, BothWaysAgree) {
   std::vector<fs::path> scripts = ScriptsBelow(kOurScripts);
   const std::vector<fs::path> others = ScriptsBelow(SharedFolder());
   scripts.insert(scripts.end(), others.begin(), others.end());
-  int passed = 0;
+  std::map<std::string, Tally> suites;
   for (const fs::path& script : scripts) {
     packetscript::RunOptions options;
     if (script.string().find("/freebsd/") != std::string::npos) options.profile = BsdTestProfile();
@@ -58,9 +71,15 @@ TEST(PacketdrillScripts, BothWaysAgree) {
     EXPECT_EQ(here.status.ok(), there.status.ok()) << script << "\n  in process: " << here.status.message()
                                                    << "\n  by the interface: " << there.status.message() << "\n"
                                                    << absl::StrJoin(there.trace, "\n");
-    passed += here.status.ok() && there.status.ok() ? 1 : 0;
+    Tally& tally = suites[SuiteOf(script)];
+    tally.here += here.status.ok() ? 1 : 0;
+    tally.there += there.status.ok() ? 1 : 0;
+    ++tally.total;
   }
-  std::cout << passed << " of " << scripts.size() << " scripts pass both ways\n";
+  for (const auto& [suite, tally] : suites) {
+    std::cout << suite << ": of " << tally.total << " scripts pass " << tally.here << " in process, " << tally.there
+              << " by the interface\n";
+  }
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ constexpr int kMostKeepAliveSeconds = 32767;
 constexpr int kMostProbes = 127;
 constexpr int kLargestMss = 32767;
 constexpr int kSmallestMss = 88;
+constexpr size_t kCongestionNameBytes = 16;  // TCP_CA_NAME_MAX
 
 int SetWithin(int value, int low, int high, int* out) {
   if (value < low || value > high) return EINVAL;
@@ -196,6 +197,11 @@ CallResult VirtualHost::GetSockOpt(int fd, int level, int name, void* value, soc
   if (level == SOL_SOCKET && name == SO_SNDTIMEO) {
     return GiveValue(ToTimeval(socket->options.send_timeout), value, length);
   }
+  if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+    std::string algorithm = CongestionName(profile_);
+    algorithm.resize(kCongestionNameBytes);
+    return Give({algorithm.data(), algorithm.size()}, value, length);
+  }
   const std::string bytes = StructOption(*socket, level, name, now_);
   return bytes.empty() ? Failure(ENOPROTOOPT) : Give({bytes.data(), bytes.size()}, value, length);
 }
@@ -213,7 +219,7 @@ CallResult VirtualHost::SetSockOpt(int fd, int level, int name, const void* valu
     SocketOptions& options = socket->options;
     error = SetTimeout(value, length, name == SO_RCVTIMEO ? &options.receive_timeout : &options.send_timeout);
   } else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-    error = SetCongestion(*socket, value, length);
+    error = CheckCongestion(value, length);
   } else if (option != nullptr && option->set != nullptr) {
     int number = 0;
     error = TakeValue(value, length, &number);
@@ -240,14 +246,12 @@ int VirtualHost::SetBuffer(SocketFile& socket, int name, const void* value, sock
   return 0;
 }
 
-int VirtualHost::SetCongestion(SocketFile& socket, const void* value, socklen_t length) {
+// One for the whole stack.
+int VirtualHost::CheckCongestion(const void* value, socklen_t length) const {
   if (value == nullptr) return EFAULT;
   if (length < 1) return EINVAL;
-  std::string name(static_cast<const char*>(value), std::min<size_t>(length, 15));
-  name = name.substr(0, name.find('\0'));
-  if (name != "reno") return ENOENT;  // the one there is
-  (void)socket;
-  return 0;
+  std::string name(static_cast<const char*>(value), std::min<size_t>(length, kCongestionNameBytes - 1));
+  return name.substr(0, name.find('\0')) == CongestionName(profile_) ? 0 : ENOENT;
 }
 
 CallResult VirtualHost::Ioctl(int fd, unsigned long request, void* argument) {  // NOLINT(google-runtime-int)

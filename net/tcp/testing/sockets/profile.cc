@@ -224,6 +224,14 @@ constexpr Knob kKnobs[] = {
     {"net.inet.tcp.tso", nullptr},
 };
 
+absl::Status SetCongestion(absl::string_view name, HostProfile* profile) {
+  if (name != "cubic" && name != "reno" && name != "newreno") {
+    return absl::InvalidArgumentError(absl::StrCat("no congestion control \"", name, "\": reno, newreno or cubic"));
+  }
+  profile->stack.congestion = name == "cubic" ? CongestionAlgorithm::kCubic : CongestionAlgorithm::kNewReno;
+  return absl::OkStatus();
+}
+
 std::string Canonical(absl::string_view name) {
   absl::ConsumePrefix(&name, "/proc/sys/");
   return absl::StrReplaceAll(name, {{"/", "."}});
@@ -290,8 +298,16 @@ absl::StatusOr<HostProfile> ProfileByName(absl::string_view name) {
   return absl::NotFoundError(absl::StrCat("no profile \"", name, "\": linux-test or bsd-test"));
 }
 
+const char* CongestionName(const HostProfile& profile) {
+  if (profile.stack.congestion == CongestionAlgorithm::kCubic) return "cubic";
+  return profile.sockets.bsd ? "newreno" : "reno";
+}
+
 absl::Status ApplySysctl(absl::string_view name, absl::string_view value, HostProfile* profile) {
   const std::string canonical = Canonical(name);
+  if (canonical == "net.ipv4.tcp_congestion_control" || canonical == "net.inet.tcp.cc.algorithm") {
+    return SetCongestion(value, profile);
+  }
   const Knob* knob =
       std::find_if(std::begin(kKnobs), std::end(kKnobs), [&](const Knob& k) { return canonical == k.name; });
   if (knob == std::end(kKnobs)) return absl::NotFoundError(absl::StrCat("no sysctl \"", name, "\" here"));

@@ -36,6 +36,9 @@ HostProfile BsdTestProfile();
 // "linux-test" or "bsd-test". NotFound for others.
 absl::StatusOr<HostProfile> ProfileByName(absl::string_view name);
 
+// What that system calls the stack's congestion control: "reno" ("newreno" on FreeBSD) or "cubic".
+const char* CongestionName(const HostProfile& profile);
+
 // Sets one sysctl in `profile`: "net.ipv4.tcp_sack", "net/ipv4/tcp_sack" or "/proc/sys/net/ipv4/tcp_sack", FreeBSD's
 // "net.inet.tcp.sack.enable"; `value` as written there ("4096 16384 4194304"). A setting that means nothing to Luna,
 // but is known (tcp_tso_win_divisor), is accepted. NotFound: unknown; InvalidArgument: a value that it cannot have.

@@ -50,6 +50,19 @@ TEST(Profile, ValuesReachTheStack) {
   EXPECT_EQ(p.stack.delayed_ack, Duration::Zero());
 }
 
+TEST(Profile, CongestionControlByName) {
+  HostProfile linux_host = LinuxTestProfile();
+  HostProfile bsd_host = BsdTestProfile();
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_congestion_control", "cubic", &linux_host).ok());
+  EXPECT_EQ(linux_host.stack.congestion, CongestionAlgorithm::kCubic);
+  EXPECT_STREQ(CongestionName(linux_host), "cubic");
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_congestion_control", "reno", &linux_host).ok());
+  EXPECT_EQ(linux_host.stack.congestion, CongestionAlgorithm::kNewReno);
+  EXPECT_STREQ(CongestionName(linux_host), "reno");
+  EXPECT_TRUE(ApplySysctl("net.inet.tcp.cc.algorithm", "newreno", &bsd_host).ok());
+  EXPECT_STREQ(CongestionName(bsd_host), "newreno");
+}
+
 TEST(Profile, WhatIsRefused) {
   HostProfile p = LinuxTestProfile();
   EXPECT_EQ(ApplySysctl("net.ipv4.no_such", "1", &p).code(), absl::StatusCode::kNotFound);
@@ -59,6 +72,7 @@ TEST(Profile, WhatIsRefused) {
                                     {"net.ipv4.tcp_rmem", "4096"},
                                     {"net.ipv4.tcp_syncookies", "3"},
                                     {"net.core.somaxconn", "-1"},
+                                    {"net.ipv4.tcp_congestion_control", "bbr"},
                                     {"net.ipv4.tcp_syn_retries", "256"},
                                     {"net.ipv4.ip_local_port_range", "3000 2000"},
                                     {"net.ipv4.tcp_sack", ""}}) {

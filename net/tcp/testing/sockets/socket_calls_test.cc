@@ -160,7 +160,9 @@ TEST_F(SocketCalls, StructuresOfTheKernelsSize) {
   char name[16];
   length = sizeof(name);
   ASSERT_EQ(client_.GetSockOpt(c, IPPROTO_TCP, TCP_CONGESTION, name, &length), Success());
-  EXPECT_STREQ(name, "reno");
+  EXPECT_STREQ(name, CongestionName(client_.profile()));
+  EXPECT_EQ(client_.SetSockOpt(c, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name)), Success());
+  EXPECT_EQ(client_.SetSockOpt(c, IPPROTO_TCP, TCP_CONGESTION, "bbr", 3), Failure(ENOENT));
   char bytes[256];
   length = sizeof(bytes);
   EXPECT_EQ(client_.GetSockOpt(c, IPPROTO_TCP, TCP_CC_INFO, bytes, &length), Success());

@@ -125,8 +125,6 @@ std::string TcpStruct(const SocketFile& socket, int name, Time now) {
       return BytesOf(InfoOf(socket, now));
     case TCP_CC_INFO:
       return BytesOf(tcp_cc_info{});
-    case TCP_CONGESTION:
-      return std::string("reno").append(12, '\0');
     default:
       return {};
   }

@@ -230,7 +230,7 @@ class VirtualHost {
 
   // --- calls_options.cc ---
   int SetBuffer(SocketFile& socket, int name, const void* value, socklen_t length);
-  static int SetCongestion(SocketFile& socket, const void* value, socklen_t length);
+  int CheckCongestion(const void* value, socklen_t length) const;
 
   // --- stack_calls.cc ---
   int ErrorOfEnd(const SocketFile& socket, const Connection& connection) const;

@@ -104,7 +104,9 @@ uint32_t Connection::OnRetransmitTimer(Time now) {
   if (handshake) syn_pending_ = true;
   NoteOutput();
   SetRetransmitTimer(now);
-  return 0;
+  if (attempts != core_.config.r1_retries || app_closed_) return 0;
+  // R1. What the network itself has said of the path meanwhile tells more.
+  return NoteSoftError(soft_error_ == NetworkError::kNone ? NetworkError::kNoAnswer : soft_error_);
 }
 
 }  // namespace luna::tcp

@@ -238,6 +238,31 @@ TEST(Retries, OfTheSynAreThoseOfTheConnection) {
   EXPECT_EQ(t.close_reason(), CloseReason::kTimedOut);
 }
 
+// MUST-20, MUST-22, SHLD-9, SHLD-10: R1 is told, once, and nothing has ended.
+TEST(Retries, R1IsReported) {
+  for (const bool handshake : {true, false}) {
+    for (const bool report : {true, false}) {
+      StackTester t;
+      ASSERT_EQ(t.stack().config().r1_retries, 3u);
+      Connection& c = handshake ? *t.Connect() : t.Establish();
+      ConnectionOptions options = c.options();
+      options.report_soft_errors = report;
+      ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
+      if (!handshake) t.Send("x");
+      t.TakeOut();
+      while (t.stack().counters().timeouts.value() < 2) t.Run(Duration::Milliseconds(1));
+      EXPECT_EQ(c.soft_error(), NetworkError::kNone);
+      EXPECT_EQ(t.TakeEvents(), 0u);
+      while (t.stack().counters().timeouts.value() < 3) t.Run(Duration::Milliseconds(1));
+      EXPECT_EQ(c.TakeSoftError(), NetworkError::kNoAnswer);
+      EXPECT_EQ(t.TakeEvents(), report ? EventBits::kSoftError : 0u);
+      while (t.stack().counters().timeouts.value() < 5) t.Run(Duration::Milliseconds(1));
+      EXPECT_EQ(c.soft_error(), NetworkError::kNone);
+      EXPECT_EQ(t.TakeEvents(), 0u);
+    }
+  }
+}
+
 // --- Linger ---
 
 Connection& Lingering(StackTester& t, Duration time) {

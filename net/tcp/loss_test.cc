@@ -49,7 +49,7 @@ TEST(Loss, R2EndsTheConnection) {
   t.Send("hello");
   t.Run(Duration::Seconds(3));
   EXPECT_EQ(t.TakeOut().size(), 5u);
-  EXPECT_EQ(t.TakeEvents(), EventBits::kClosed);
+  EXPECT_EQ(t.TakeEvents(), EventBits::kSoftError | EventBits::kClosed);  // R1, then R2
   EXPECT_EQ(t.close_reason(), CloseReason::kTimedOut);
   EXPECT_EQ(t.stack().connections(), 0u);
   EXPECT_EQ(t.stack().Reap(), 1u);

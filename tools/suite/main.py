@@ -20,6 +20,13 @@ _ROOT_TEST_LIMIT = 600
 _BAZEL = ["bash", "-c", 'source "$0/lib/common.sh"; luna_bazel "$@"', TOOLS]
 
 
+def bazel_info(arguments, key):
+    """What `bazel info` says of a key under the Bazel options among the arguments; or nothing, and why."""
+    options = [a for a in arguments if a.startswith("-")]
+    info = subprocess.run(_BAZEL + ["info"] + options + [key], capture_output=True, text=True, check=False)
+    return info.stdout.strip(), "bazel info says: " + info.stderr.strip().split("\n")[-1]
+
+
 def lint(tally, _):
     tallies.run_program(tally, "lint", [os.path.join(TOOLS, "lint")], _PROGRAM_LIMIT)
 
@@ -34,6 +41,16 @@ def suite(tally, _):
 
 def bazel(tally, arguments):
     bazel_tests.run(tally, _BAZEL, arguments, _BAZEL_LIMIT)
+
+
+def conformance(tally, arguments):
+    folder = os.path.join(TOOLS, "conformance")
+    tallies.run_self_test(tally, "conformance_test", [os.path.join(folder, "conformance_test")], _PROGRAM_LIMIT)
+    testlogs, said = bazel_info(arguments, "bazel-testlogs")
+    if not testlogs:
+        tally.say("FAIL", "conformance", said)
+        return
+    tallies.run_program(tally, "conformance", [os.path.join(folder, "check"), "--testlogs=" + testlogs], _PROGRAM_LIMIT)
 
 
 def planted(tally, _):
@@ -75,12 +92,11 @@ def root(tally, arguments):
         return
     if not programs:
         return
-    options = [a for a in arguments if a.startswith("-")]
-    info = subprocess.run(_BAZEL + ["info"] + options + ["bazel-bin"], capture_output=True, text=True, check=False)
-    if info.returncode != 0:
-        tally.say("FAIL", "root", "bazel info says: " + info.stderr.strip().split("\n")[-1])
+    binaries, said = bazel_info(arguments, "bazel-bin")
+    if not binaries:
+        tally.say("FAIL", "root", said)
         return
-    environment = dict(os.environ, LUNA_BIN=info.stdout.strip(), LUNA_ROOT=ROOT)
+    environment = dict(os.environ, LUNA_BIN=binaries, LUNA_ROOT=ROOT)
     for program in programs:
         tallies.run_program(tally, os.path.basename(program), [program], _ROOT_TEST_LIMIT, environment)
 
@@ -90,6 +106,7 @@ STEPS = {
     "lint_test": lint_test,
     "suite": suite,
     "bazel": bazel,
+    "conformance": conformance,
     "planted": planted,
     "configs": configs,
     "consumer": consumer,

@@ -87,7 +87,10 @@ struct StackConfig : ConnectionOptions {
   // --- Congestion (RFC 5681, 6928, 6582) ---
   CongestionAlgorithm congestion = CongestionAlgorithm::kNewReno;
   uint32_t initial_window_segments = 10;
-  bool idle_restart = true;         // RFC 5681 §4.1: from the initial window after an idle RTO
+  bool idle_restart = true;  // RFC 5681 §4.1: from the initial window after an idle RTO
+  // Of segments that leave together, so many are a run, and at most half a window; PSH ends each run of more than one:
+  // receivers that coalesce need not wait (Linux's policy with segmentation offload). 0: never.
+  uint32_t push_every_segments = 0;
   bool reduce_from_window = false;  // a loss takes its part of cwnd (Linux), not of FlightSize (RFC 5681 equation 4)
   // --- Buffers ---
   // The receive buffer grows up to this as the application's reading speeds up (receive_tuner.h), unless the connection

@@ -75,6 +75,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
 
 bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
+  sender_.BeginBurst();
   bool complete = (!probe_pending_ || OutputProbe(now, out)) && (!keep_probe_pending_ || OutputKeepAlive(now, out));
   while (complete) {
     const auto plan = sender_.Next();

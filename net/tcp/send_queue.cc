@@ -14,21 +14,32 @@ zbuf::ZChain SendQueue::Range(uint32_t offset, uint32_t length) {
   zbuf::ZChain range;
   if (length == 0) return range;
   const absl::Span<const zbuf::ZSlice> slices = chain_.slices();
-  if (offset < cursor_.slice_start) cursor_ = Cursor();
-  while (cursor_.slice_start + slices[cursor_.index].length <= offset) {
-    cursor_.slice_start += slices[cursor_.index].length;
-    ++cursor_.index;
+  Cursor& cursor = offset >= first_.slice_start ? first_ : again_;
+  if (offset < cursor.slice_start) cursor = Cursor();
+  while (cursor.slice_start + slices[cursor.index].length <= offset) {
+    cursor.slice_start += slices[cursor.index].length;
+    ++cursor.index;
   }
-  uint32_t skip = offset - cursor_.slice_start;
+  uint32_t skip = offset - cursor.slice_start;
   while (true) {
-    const zbuf::ZSlice& slice = slices[cursor_.index];
+    const zbuf::ZSlice& slice = slices[cursor.index];
     const uint32_t take = std::min(length, slice.length - skip);
     range.Append(zbuf::ZRef::ShareOf(slice.data() + skip), take);
     length -= take;
     if (length == 0) return range;
     skip = 0;
-    cursor_.slice_start += slice.length;
-    ++cursor_.index;
+    cursor.slice_start += slice.length;
+    ++cursor.index;
+  }
+}
+
+// A cursor keeps to its slice; when that one is gone or was cut, it starts again at the front.
+void SendQueue::Follow(Cursor& cursor, uint32_t gone, uint32_t n) {
+  if (cursor.index <= gone) {
+    cursor = Cursor();
+  } else {
+    cursor.index -= gone;
+    cursor.slice_start -= n;
   }
 }
 
@@ -36,19 +47,14 @@ void SendQueue::Release(uint32_t n) {
   DCHECK_LE(n, chain_.bytes());
   const size_t slices_before = chain_.slice_count();
   chain_.TrimFront(n);
-  const size_t gone = slices_before - chain_.slice_count();
-  // The cursor keeps to its slice; when that one is gone or was cut, it starts again at the front.
-  if (cursor_.index <= gone) {
-    cursor_ = Cursor();
-  } else {
-    cursor_.index -= gone;
-    cursor_.slice_start -= n;
-  }
+  const auto gone = static_cast<uint32_t>(slices_before - chain_.slice_count());
+  Follow(first_, gone, n);
+  Follow(again_, gone, n);
 }
 
 void SendQueue::Clear() {
   chain_.Clear();
-  cursor_ = Cursor();
+  first_ = again_ = Cursor();
 }
 
 }  // namespace luna::tcp

@@ -3,10 +3,11 @@
 
 // SendQueue: octets from SND.UNA onwards, sent or not, held by reference until they are acknowledged.
 //
-// A ZChain with a cursor. Offsets count from the front (SND.UNA). Range() shares references, so a segment, its
-// retransmission and the queue point at the same octets; nothing is copied. Cost: Append O(1) amortised; Release
-// O(slices released); Range O(slices in the range) when offsets advance, as they do in sending order: a cursor
-// remembers where the last range ended.
+// A ZChain with two cursors, one for what is sent first and one for what is sent again. Offsets count from the front
+// (SND.UNA). Range() shares references, so a segment, its retransmission and the queue point at the same octets;
+// nothing is copied. Cost: Append O(1) amortised; Release O(slices released); Range O(slices in the range) when offsets
+// advance, as they do in sending order and, by themselves, in a recovery: the cursors remember where the last ranges
+// ended.
 
 #include <cstddef>
 #include <cstdint>
@@ -37,12 +38,16 @@ class SendQueue {
  private:
   // A slice by its index, and the offset at which it begins.
   struct Cursor {
-    size_t index = 0;
+    uint32_t index = 0;
     uint32_t slice_start = 0;  // offset of that slice from the front of the queue
   };
 
+  // After `gone` slices and `n` octets left the front.
+  static void Follow(Cursor& cursor, uint32_t gone, uint32_t n);
+
   zbuf::ZChain chain_;
-  Cursor cursor_;
+  Cursor first_;  // at or behind the furthest range ever asked for
+  Cursor again_;  // before that
 };
 
 }  // namespace luna::tcp

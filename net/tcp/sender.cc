@@ -134,10 +134,20 @@ std::optional<Sender::Plan> Sender::NextNew(bool past_window) const {
   if (!plan.fin && !past_window && !WorthSending(plan.bytes, all)) return std::nullopt;
   const SeqNum end = nxt_ + plan.bytes;
   plan.push = plan.bytes > 0 && push_end_ > nxt_ && push_end_ <= end;
+  if (config_->push_every_segments > 0 && plan.bytes == mss_) plan.push |= EndsRun(plan, left, room);
   plan.retransmit = nxt_ < max_;
   plan.ect = ecn_ && !plan.retransmit && plan.bytes > 0;
   plan.cwr = plan.ect && cwr_due_;
   return plan;
+}
+
+bool Sender::EndsRun(const Plan& plan, uint32_t left, uint32_t room) const {
+  const uint32_t run = std::max(std::min(config_->push_every_segments, window_segments() / 2), 1u);
+  const uint32_t place = burst_ % run;
+  if (place == 0) return false;
+  if (place + 1 == run) return true;
+  const uint32_t next = std::min({left - plan.bytes, room - plan.bytes, mss_});
+  return next == 0 || !WorthSending(next, next == left - plan.bytes);
 }
 
 // RFC 8985 §7.3: new data when there is some and the peer's window takes it, else the last segment again.
@@ -208,10 +218,13 @@ void Sender::NoteRepair(const Plan& plan, Time now) {
 }
 
 void Sender::NoteNew(const Plan& plan, Time now) {
+  ++burst_;
   if (plan.fin) fin_sent_ = true;
   if (plan.cwr) cwr_due_ = false;
-  board_.Push(plan.seq, plan.bytes, plan.fin, plan.push, plan.retransmit, now);
   nxt_ = plan.seq + plan.bytes + (plan.fin ? 1u : 0u);
+  // A run's PSH is of this transmission; the application's is the segment's.
+  const bool push = plan.push && push_end_ > plan.seq && push_end_ <= nxt_;
+  board_.Push(plan.seq, plan.bytes, plan.fin, push, plan.retransmit, now);
   max_ = Max(max_, nxt_);
   if (plan.bytes < mss_ && !plan.fin) {
     has_small_ = true;

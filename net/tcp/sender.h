@@ -131,6 +131,8 @@ class Sender {
   bool corked() const { return (cork_ || more_) && !let_out_; }
 
   // --- Sending ---
+  // What Next() gives from here on leaves together.
+  void BeginBurst() { burst_ = 0; }
   // The segment to send now, if any. Pure.
   std::optional<Plan> Next() const;
   // `plan` was built and left at `now`.
@@ -206,6 +208,7 @@ class Sender {
   uint32_t bogus_sacks() const { return bogus_sacks_; }
   uint32_t dsacks() const { return dsacks_; }
   const Rack& rack() const { return rack_; }
+  // Of the last data or FIN; Time() before that.
   Time last_sent() const { return last_sent_; }
 
   void Clear();
@@ -226,6 +229,7 @@ class Sender {
   std::optional<Plan> NextTailProbe() const;
   // Sender's silly-window avoidance, Nagle and cork (RFC 9293 §3.8.6.2.1, §3.7.4).
   bool WorthSending(uint32_t bytes, bool all) const;
+  bool EndsRun(const Plan& plan, uint32_t left, uint32_t room) const;
   void NoteRepair(const Plan& plan, Time now);
   void NoteNew(const Plan& plan, Time now);
   void NoteUse();
@@ -238,7 +242,7 @@ class Sender {
   void TakeRtt(const AckInput& in, const Scoreboard::Delivery& delivery, bool advanced);
   void NoteDsack(const Scoreboard::Delivery& delivery);
   void NoteReordering(const Scoreboard::Delivery& delivery);
-  void JudgeTailProbe(const AckInput& in, const Scoreboard::Delivery& delivery, bool advanced, bool duplicate);
+  bool JudgeTailProbe(const AckInput& in, const Scoreboard::Delivery& delivery, bool advanced, bool duplicate);
   bool IsReducing() const { return state_ == State::kCwr || state_ == State::kRecovery; }
   void Grow(const AckInput& in, const Scoreboard::Delivery& delivery, bool advanced);
   void Reduce(uint32_t delivered, bool safe);
@@ -328,6 +332,8 @@ class Sender {
   SeqNum high_seq_;             // SND.NXT when state_ was entered ("recovery point")
   SeqNum recover_;              // RFC 6582: SND.MAX when the last loss was detected
   SeqNum undo_marker_;          // SND.UNA when it was
+  uint32_t burst_ = 0;          // new segments since BeginBurst()
+  uint32_t prior_flight_ = 0;   // flight() before the acknowledgement that is being digested
   uint32_t duplicates_ = 0;     // without SACK: since SND.UNA moved (RFC 5681 §2)
   uint32_t reno_segments_ = 0;  // likewise: delivered, we know not which
   uint32_t reno_bytes_ = 0;

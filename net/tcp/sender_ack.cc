@@ -18,7 +18,7 @@ Sender::Ack Sender::OnAck(const AckInput& in) {
   const bool duplicate = in.ack == una_ && flight() > 0 && !in.has_data && in.window == wnd_;
   const bool advances = in.ack > una_;
   UpdateWindow(in);
-  if (advances || flight() > 0) Digest(in, duplicate);
+  if (advances || flight() > 0 || !in.sacks.empty()) Digest(in, duplicate);
   return advances ? Ack::kNew : duplicate ? Ack::kDuplicate : Ack::kNothing;
 }
 
@@ -58,7 +58,8 @@ void Sender::OnNewAck(SeqNum ack, Time arrived, Time now) {
 void Sender::Digest(const AckInput& in, bool duplicate) {
   const bool advanced = in.ack > una_;
   const uint32_t losses_before = board_.losses();
-  const bool was_reducing = IsReducing();
+  bool was_reducing = IsReducing();
+  prior_flight_ = flight();
   Scoreboard::Delivery delivery = StartDelivery(in.arrived);
   if (sack_) {
     board_.ApplySack(in.sacks, Max(in.ack, una_), mss_, &delivery);
@@ -73,7 +74,7 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
   if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, in.arrived);
   if (delivery.dsack) NoteDsack(delivery);
   if (delivery.reordered) NoteReordering(delivery);
-  if (tail_probe_out_) JudgeTailProbe(in, delivery, advanced, duplicate);
+  if (tail_probe_out_) was_reducing |= JudgeTailProbe(in, delivery, advanced, duplicate);
   const bool ece = in.ece && ecn_;
   if (duplicate || ece || delivery.dsack || delivery.sacked_segments > 0 || state_ != State::kOpen) {
     React(in, &delivery, advanced, duplicate);
@@ -88,6 +89,7 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
   } else if (aux_kind_ == TimerKind::kTailProbe && (board_.sacked().segments > 0 || state_ > State::kCwr)) {
     SetAux(TimerKind::kNone, Time::Infinite());
   }
+  prior_flight_ = 0;
   UpdateQuiet();
   DCHECK(board_.size() > 64 || board_.IsConsistent());
 }
@@ -147,21 +149,23 @@ void Sender::NoteReordering(const Scoreboard::Delivery& d) {
   reordering_ = std::min(std::max(reordering_, segments), config_->reordering_limit);
 }
 
-// RFC 8985 §7.4.2. A probe that repaired a loss hides it from everyone else: the window answers for it.
-void Sender::JudgeTailProbe(const AckInput& in, const Scoreboard::Delivery& d, bool advanced, bool duplicate) {
-  if (in.ack < tail_probe_end_) return;
+// RFC 8985 §7.4.2. A probe that repaired a loss hides it from everyone else: the window answers for it. True: it did.
+bool Sender::JudgeTailProbe(const AckInput& in, const Scoreboard::Delivery& d, bool advanced, bool duplicate) {
+  if (in.ack < tail_probe_end_) return false;
   const bool came_twice = d.dsack && d.dsack_right == tail_probe_end_;
   if (!tail_probe_repeats_ || came_twice) {
     tail_probe_out_ = false;
   } else if (in.ack > tail_probe_end_) {
     tail_probe_out_ = false;
-    if (state_ >= State::kCwr) return;
+    if (state_ >= State::kCwr) return false;
     StartReduction();
     congestion_.OnRecoveryExit();
     Settle(false);
+    return true;
   } else if (!advanced && duplicate && d.sacked_segments == 0) {
     tail_probe_out_ = false;  // the peer had it
   }
+  return false;
 }
 
 bool Sender::WindowIsUsed() const {

@@ -135,7 +135,7 @@ void Sender::Settle(bool ece) {
 uint32_t Sender::ReductionBase() const {
   if (config_->reduce_from_window) return congestion_.window();
   // RFC 5681 §3.1; what limited transmit added does not count (RFC 5681 §3.2 step 2).
-  return std::min(flight(), congestion_.window());
+  return std::min(std::max(flight(), prior_flight_), congestion_.window());
 }
 
 void Sender::StartReduction() {

@@ -119,7 +119,7 @@ TEST(RunnerTest, PiecesAreGluedUnlessStrict) {
       absl::StrCat("--strict_segments\n", Server("+0 write(4, ..., 2000) = 2000\n"
                                                  "+0 > . 1:1001(1000) ack 1\n+0 > P. 1001:2001(1000) ack 1\n")));
   // More than the script says.
-  EXPECT_EQ(Failure("+0 write(4, ..., 3000) = 3000\n+0 > P. 1:2001(2000) ack 1\n").substr(0, 42),
+  EXPECT_EQ(Failure("+0 write(4, ..., 3000) = 3000\n+0 > P. 1:1001(1000) ack 1\n").substr(0, 42),
             "t.pkt:9: the flag PSH is not set; expected");
 }
 

@@ -140,6 +140,7 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_keepalive_time", SetTime<&StackConfig::keep_alive_idle, kSecond>},
     {"net.ipv4.tcp_max_reordering", SetNumber<&StackConfig::reordering_limit, 1, 1 << 20>},
     {"net.ipv4.tcp_max_tw_buckets", SetNumber<&StackConfig::time_wait_limit, 0, 1 << 30>},
+    {"net.ipv4.tcp_min_tso_segs", SetNumber<&StackConfig::push_every_segments, 0, 1 << 16>},
     {"net.ipv4.tcp_orphan_retries", SetNumber<&StackConfig::closed_retries>},
     {"net.ipv4.tcp_recovery", SetRecovery},
     {"net.ipv4.tcp_reordering", SetNumber<&StackConfig::reordering_segments, 1, 1 << 20>},
@@ -173,7 +174,6 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_limit_output_bytes", nullptr},
     {"net.ipv4.tcp_max_syn_backlog", nullptr},
     {"net.ipv4.tcp_min_rtt_wlen", nullptr},
-    {"net.ipv4.tcp_min_tso_segs", nullptr},
     {"net.ipv4.tcp_moderate_rcvbuf", nullptr},
     {"net.ipv4.tcp_mtu_probing", nullptr},
     {"net.ipv4.tcp_no_metrics_save", nullptr},
@@ -253,7 +253,9 @@ HostProfile LinuxTestProfile() {
   stack.rto_min_is_margin = true;
   stack.tail_probe_ack_delay = Duration::Milliseconds(200);
   stack.tail_probe_slack = Duration::Milliseconds(2);
+  stack.congestion = CongestionAlgorithm::kCubic;
   stack.reduce_from_window = true;
+  stack.push_every_segments = 2;
   stack.idle_restart = false;
   stack.quick_acks = 16;
   stack.ack_on_read = true;
@@ -280,6 +282,10 @@ HostProfile BsdTestProfile() {
                      .buffer_limit_bytes = 2 << 20,
                      .listen_backlog_limit = 128,
                      .double_buffers = false};
+  profile.stack.rto_min_is_margin = false;
+  profile.stack.congestion = CongestionAlgorithm::kNewReno;
+  profile.stack.reduce_from_window = false;
+  profile.stack.push_every_segments = 0;
   profile.stack.quick_acks = 0;
   profile.stack.ack_on_read = false;
   profile.stack.delay_fin_ack = false;

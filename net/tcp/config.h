@@ -98,7 +98,7 @@ struct StackConfig : ConnectionOptions {
   uint32_t receive_buffer_max_bytes = 4u << 20;
   // Slices that a connection may hold unread, and that it may queue. Each pins an obj, however few octets it has:
   // without these limits a peer could have the whole slab with segments of one octet.
-  uint32_t receive_slices_limit = 2048;
+  uint32_t receive_slices_limit = 4096;  // more full segments than receive_buffer_max_bytes holds
   uint32_t send_slices_limit = 2048;
   // Payload that all connections together hold, unread, out of order, queued and unacknowledged. 0: no bound. At three
   // quarters of it windows stop opening and nothing out of order is kept; at the bound Send() gives back-pressure and

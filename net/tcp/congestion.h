@@ -89,6 +89,9 @@ class Congestion {
     cubic_.Undo();
   }
 
+  // The last reduction stays: the network itself asked for it (RFC 3168 §6.1.2).
+  void Commit() { prior_window_ = prior_threshold_ = 0; }
+
   // RFC 5681 §4.1; the threshold remembers what the path once took (RFC 2861 §3.2).
   void OnIdleRestart() {
     threshold_ = std::max(threshold_, window_ / 4 * 3);

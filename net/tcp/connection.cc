@@ -173,6 +173,7 @@ SendResult Connection::Send(zbuf::ZChain&& data, SendFlags flags) {
 size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
   constexpr size_t kPieceBytes = 16 * 1024;  // an obj at a time: what memory there is is taken
   size_t taken = 0;
+  if (!CanQueue()) return 0;
   while (taken < bytes.size()) {
     const size_t piece = std::min({bytes.size() - taken, size_t{send_space()}, kPieceBytes});
     if (piece == 0) {
@@ -205,6 +206,8 @@ zbuf::ZChain Connection::Read(size_t limit) {
   zbuf::ZChain taken = receiver_.Take(limit);
   Account();
   tuner_.OnRead(taken.bytes());
+  if (has_urgent_ && urgent_bytes() == 0)
+    has_urgent_ = false;  // read past: 2^31 later it would look as if it lay ahead
   if (!CanReceive(state_)) return taken;
   const bool all = receiver_.readable_bytes() == 0;
   if (receiver_.NeedsWindowUpdate(mss_) || acks_.OnRead(all, core_.config)) AckNow();

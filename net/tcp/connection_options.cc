@@ -24,7 +24,7 @@ absl::Status Connection::SetOptions(const ConnectionOptions& options, Time now) 
     if (!tuner_.on()) receiver_.SetBuffer(options.receive_buffer_bytes);
   }
   receiver_.SetClamp(options.window_clamp);
-  if (state_ == State::kClosed) return absl::OkStatus();
+  if (finished_) return absl::OkStatus();  // nothing may arm its timer any more
   if (options.mss_clamp != old.mss_clamp) SetPathMtu(path_mtu_, now);
   if (options.keep_alive != old.keep_alive || options.keep_alive_idle != old.keep_alive_idle) SetKeepAlive(now);
   if (options.user_timeout != old.user_timeout && !retransmit_deadline_.is_infinite()) SetRetransmitTimer(now);

@@ -238,6 +238,39 @@ TEST(Retries, OfTheSynAreThoseOfTheConnection) {
   EXPECT_EQ(t.close_reason(), CloseReason::kTimedOut);
 }
 
+// What only a cork holds back is owed from when it leaves.
+TEST(UserTimeout, DoesNotCountWhileACorkHolds) {
+  StackTester t;
+  Connection& c = t.Establish();
+  ConnectionOptions options = c.options();
+  options.user_timeout = Ms(150);
+  options.cork = true;
+  ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
+  t.Send("x");
+  t.Run(Ms(190));
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.Run(Ms(20));  // StackConfig::cork_limit
+  EXPECT_GE(t.TakeOut().size(), 1u);
+  t.In({});
+  t.Run(Sec(1));
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// A connection in TIME-WAIT that the application still holds: no option arms its timer again.
+TEST(KeepAlive, DoesNothingAfterTheEnd) {
+  StackTester t;
+  Connection& c = t.Reach(State::kFinWait2);
+  t.on_event = [&](const Event& event) {
+    if (!event.Has(EventBits::kClosed)) return;
+    ConnectionOptions options = c.options();
+    options.keep_alive = true;
+    EXPECT_TRUE(c.SetOptions(options, t.now()).ok());
+  };
+  t.Fin();
+  EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
+  EXPECT_EQ(t.stack().Reap(), 1u);
+}
+
 // MUST-20, MUST-22, SHLD-9, SHLD-10: R1 is told, once, and nothing has ended.
 TEST(Retries, R1IsReported) {
   for (const bool handshake : {true, false}) {

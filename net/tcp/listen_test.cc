@@ -135,6 +135,31 @@ TEST(Cookies, AreSentWhenTheBacklogIsFullAndTakeNoMemory) {
   EXPECT_EQ(t.close_reason(), CloseReason::kNormal);
 }
 
+// The record of TIME-WAIT would answer in the place of the cookie.
+TEST(Cookies, AreNotSentWhereATimeWaitIsReopened) {
+  StackTester t(With(SynCookies::kWhenFull));
+  t.Listen({.backlog = 0});
+  t.In({.flags = kSyn});
+  t.In({});
+  t.connection()->Close();
+  t.Out();
+  t.Fin();
+  ASSERT_EQ(t.stack().time_wait(), 1u);
+  t.TakeOut();
+  t.TakeEvents();
+  const uint64_t cookies = t.stack().counters().syn_cookies_sent.value();
+  t.peer().isn += 1u << 20;
+  t.peer().next = t.peer().received = 0;
+  t.peer().has_edge = false;
+  t.peer().last_ack = 0;
+  t.In({.flags = kSyn});
+  EXPECT_EQ(t.stack().counters().syn_cookies_sent.value(), cookies);
+  EXPECT_EQ(t.stack().connections(), 1u);
+  EXPECT_EQ(t.stack().time_wait(), 0u);
+  t.In({});
+  EXPECT_TRUE(t.TakeEvents() & EventBits::kAccepted);
+}
+
 TEST(Cookies, DataMayComeWithTheCookie) {
   StackTester t(With(SynCookies::kAlways));
   t.Listen();

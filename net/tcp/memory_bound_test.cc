@@ -1,8 +1,10 @@
 // The bound on the payload that all connections of a stack hold together.
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "gtest/gtest.h"
 #include "luna/net/tcp/testing/stack_tester.h"
 
@@ -69,6 +71,26 @@ TEST(MemoryBound, OneThatEndsWhileItWaitsIsForgotten) {
   EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kBackpressure);
   b.Abort();
   t.Poll();
+  EXPECT_EQ(t.stack().Reap(), 1u);
+  t.SwitchTo(first);
+  t.TakeEvents();
+  t.In({});
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// A Send() after the end takes nothing and waits for nothing: what waits must not be reaped.
+TEST(MemoryBound, OneThatHasEndedDoesNotWait) {
+  StackTester t(Bounded(1000));
+  Connection& a = t.Establish();
+  Peer& first = t.peer();
+  t.NewPeer();
+  Connection& b = t.Establish();
+  EXPECT_EQ(a.Send(t.Chain(std::string(1000, 'a'))), SendResult::kOk);
+  b.Abort();
+  const char byte = 'b';
+  EXPECT_EQ(b.Send(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(&byte), 1)), 0u);
+  t.Poll();
+  EXPECT_EQ(t.stack().counters().memory_waits.value(), 0u);
   EXPECT_EQ(t.stack().Reap(), 1u);
   t.SwitchTo(first);
   t.TakeEvents();

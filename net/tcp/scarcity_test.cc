@@ -54,7 +54,7 @@ TEST(Scarcity, APeerThatReadsNothingCannotPinTheSlabWithTinySegments) {
     ASSERT_EQ(c.Send(c.Read()), SendResult::kOk);
   };
   t.peer().window = 0;
-  for (uint32_t i = 0; i < 3 * config.send_slices_limit; ++i) t.Data("x");
+  for (uint32_t i = 0; i < config.send_slices_limit + config.receive_slices_limit + 100; ++i) t.Data("x");
   EXPECT_EQ(c.send_space(), 0u);
   EXPECT_LE(t.memory().outstanding(), config.send_slices_limit + config.receive_slices_limit + 8u);
   EXPECT_GT(t.drops(DropReason::kTcpMemory), 0u);
@@ -122,6 +122,9 @@ TEST(Scarcity, FastRetransmitWorksAfterMoreThanTwoGibibytesWithoutLoss) {
     return sender.OnAck({.ack = ack, .seq = peer, .window = 1u << 30, .arrived = now, .now = now});
   };
   const zbuf::ZChain block = memory.Chain(std::string(60000, 'x'));
+  sender.Queue(block.Share());
+  sender.MarkUrgent();  // is past, and must not come back when the numbers have gone half round
+  EXPECT_TRUE(sender.urgent());
   const auto send_one = [&] {
     sender.Queue(block.Share());
     const auto plan = sender.Next();
@@ -132,6 +135,7 @@ TEST(Scarcity, FastRetransmitWorksAfterMoreThanTwoGibibytesWithoutLoss) {
     send_one();
     send_one();
     ASSERT_EQ(acknowledge(sender.max()), Sender::Ack::kNew);
+    ASSERT_FALSE(sent > 240000 && sender.urgent());
   }
   for (int i = 0; i < 3; ++i) send_one();  // as much as the congestion window takes
   for (int i = 0; i < 3; ++i) acknowledge(sender.una());

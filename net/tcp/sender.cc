@@ -29,7 +29,7 @@ void Sender::Establish(uint32_t mss, uint8_t shift) {
   // RFC 5681 §3.1 and RFC 6298 §5.7: after a lost SYN, start with one segment and without the SYN's back-off.
   if (timeouts_ > 0) rtt_.Restart(config_->rto_after_syn_loss);
   congestion_.Start(mss, timeouts_ > 0 ? 1 : config_->initial_window_segments);
-  timeouts_ = 0;
+  timeouts_ = shut_timeouts_ = 0;
 }
 
 void Sender::SetWindow(uint32_t window, SeqNum seq, SeqNum ack) {

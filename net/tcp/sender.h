@@ -309,12 +309,13 @@ class Sender {
   bool urgent_ = false;
   bool let_out_ = false;  // what is queued goes out whatever Nagle and cork say
   bool has_small_ = false;
-  bool used_ = false;      // in this window the sender was limited by the congestion window
-  SeqNum small_end_;       // end of the last short segment sent (Nagle by Minshall's rule)
-  SeqNum push_end_;        // end of the last Queue() without `more`
-  SeqNum use_end_;         // una_ here: the next window of use begins
-  uint32_t use_most_ = 0;  // octets in flight, the most in this window of use
-  uint32_t timeouts_ = 0;  // in a row, without an acknowledgement of new data
+  bool used_ = false;           // in this window the sender was limited by the congestion window
+  SeqNum small_end_;            // end of the last short segment sent (Nagle by Minshall's rule)
+  SeqNum push_end_;             // end of the last Queue() without `more`
+  SeqNum use_end_;              // una_ here: the next window of use begins
+  uint32_t use_most_ = 0;       // octets in flight, the most in this window of use
+  uint32_t timeouts_ = 0;       // in a row, without an acknowledgement of new data
+  uint32_t shut_timeouts_ = 0;  // of those, while the window was shut: they do not count towards R2 (SHLD-17)
   Time rto_deadline_ = Time::Infinite();
   Time aux_deadline_ = Time::Infinite();  // reordering or tail probe
   TimerKind aux_kind_ = TimerKind::kNone;

@@ -101,7 +101,7 @@ void Sender::Advance(SeqNum ack, Scoreboard::Delivery* delivery) {
   una_data_ += released;
   una_ = ack;
   nxt_ = Max(nxt_, una_);
-  timeouts_ = 0;
+  timeouts_ = shut_timeouts_ = 0;
   duplicates_ = 0;
   rack_.OnUna(una_);
   // Numbers to compare with must not fall 2^31 behind, where they would look as if they lay ahead.
@@ -109,6 +109,7 @@ void Sender::Advance(SeqNum ack, Scoreboard::Delivery* delivery) {
   if (una_ > push_end_) push_end_ = una_;
   if (una_ > use_end_) use_end_ = una_;
   if (has_small_ && small_end_ <= una_) has_small_ = false;
+  if (urgent_ && up_ <= una_) urgent_ = false;
   if (state_ == State::kOpen || high_seq_ < una_ - max_wnd_) high_seq_ = una_;
   const bool fin_covered = fin_sent_ || max_ == una_;
   if (fin_queued_ && fin_covered && queue_.empty() && una_ > una_data_) fin_sent_ = fin_acknowledged_ = true;

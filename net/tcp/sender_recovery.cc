@@ -152,6 +152,7 @@ void Sender::EnterCwr() {
   if (state_ >= State::kCwr) return;
   undo_armed_ = false;
   StartReduction();
+  congestion_.Commit();
   state_ = State::kCwr;
 }
 
@@ -166,6 +167,8 @@ void Sender::EnterRecovery(bool ece) {
   StartUndo();
   if (ece) undo_armed_ = false;  // the network itself says so
   if (state_ != State::kCwr && state_ != State::kRecovery) StartReduction();
+  if (ece) congestion_.Commit();
+  frto_ = frto_new_ = false;  // repairs come before new data from here
   recover_ = Max(recover_, nxt_);
   state_ = State::kRecovery;
   SetAux(aux_kind_ == TimerKind::kTailProbe ? TimerKind::kNone : aux_kind_,
@@ -227,7 +230,7 @@ bool Sender::UndoLoss(const AckInput& in, bool by_frto) {
   if (!by_frto && !MayUndo(in)) return false;
   if (!by_frto && !undo_armed_) return false;
   Undo(true);
-  timeouts_ = 0;
+  timeouts_ = shut_timeouts_ = 0;
   frto_ = frto_new_ = false;
   state_ = State::kOpen;
   return true;

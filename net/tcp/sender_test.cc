@@ -352,6 +352,18 @@ TEST_F(SenderTest, AShrunkenWindowStopsNewDataNotRepairs) {
   EXPECT_TRUE(sender_->queue().empty());
 }
 
+// SHLD-17: what times out behind a shut window does not count once the window has opened again.
+TEST_F(SenderTest, TimeoutsBehindAShutWindowDoNotCount) {
+  Start(1000);
+  Queue(1000);
+  SendAll();
+  Ack(101, 0);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(sender_->OnTimeout(now_), 0u);
+  Ack(101, 1000);
+  EXPECT_EQ(sender_->OnTimeout(now_), 1u);
+  EXPECT_EQ(sender_->OnTimeout(now_), 2u);
+}
+
 TEST_F(SenderTest, AnUnusedWindowDoesNotGrow) {
   Start(10000, 10);
   for (int i = 0; i < 20; ++i) {

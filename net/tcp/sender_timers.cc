@@ -14,6 +14,7 @@ Sender::TimerKind Sender::Due(Time now) const {
 
 // RFC 6298 §5.2 and §5.3: new data was acknowledged.
 void Sender::RestartTimers(Time now) {
+  tail_probe_due_ = false;  // one that has not left yet has nothing to ask any more
   if (flight() == 0) {
     rto_deadline_ = Time::Infinite();
     SetAux(TimerKind::kNone, Time::Infinite());
@@ -68,7 +69,8 @@ uint32_t Sender::OnTimeout(Time now) {
   shut_probe_due_ = wnd_ == 0;
   // Also when the retransmission finds no memory and does not leave: then this is what counts on.
   rto_deadline_ = now + rtt_.rto();
-  return timeouts_;
+  if (wnd_ == 0) ++shut_timeouts_;
+  return timeouts_ - shut_timeouts_;
 }
 
 }  // namespace luna::tcp

@@ -202,6 +202,8 @@ size_t Stack::Reap() {
     finished.pop_back();
     ++reaped;
   }
+  // What they held unread is free now.
+  if (reaped > 0 && !core_.waiting_for_room.empty()) core_.waiting_for_room.front()->WakeWaiting();
   return reaped;
 }
 

@@ -69,7 +69,8 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
   const SynCookies cookies = core_.config.syn_cookies;
   if (listener.AcceptFull() || (listener.Full() && cookies == SynCookies::kOff)) {
     core_.drops.Count(DropReason::kTcpListenBacklogFull);
-  } else if (listener.Full() || cookies == SynCookies::kAlways) {
+  } else if ((listener.Full() || cookies == SynCookies::kAlways) && time_wait_.Find(segment.tuple) == nullptr) {
+    // Not where a TIME-WAIT record stands, which would take the cookie's answer for its own.
     SendCookie(listener, segment, now);
   } else if (table_.size() >= core_.config.max_connections) {
     core_.drops.Count(DropReason::kTcpConnectionLimit);

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -223,7 +223,8 @@ std::string PacketdrillHost::Finish() {
       absl::StrCat("packetdrill_so: ", packets_in_, " packets in, ", packets_out_, " out, ", dropped, " dropped, ",
                    remains.connections, " connections left open, ", remains.objs, " objs leaked, ", extra,
                    " complaints\n", absl::StrJoin(complaints_, "\n"), complaints_.empty() ? "" : "\n");
-  if (!flags_.quiet || extra != 0 || remains.objs != 0) std::cerr << report;
+  // Not std::cerr: with RTLD_DEEPBIND that may be a copy of it which nobody has initialised.
+  if (!flags_.quiet || extra != 0 || remains.objs != 0) std::fputs(report.c_str(), stderr);
   return report;
 }
 

@@ -8,10 +8,11 @@
 
 #include <algorithm>
 #include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <iostream>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "luna/net/tcp/testing/packetdrill_host.h"
@@ -162,7 +163,7 @@ __attribute__((visibility("default"))) void packetdrill_interface_init(const cha
   using luna::tcp::testing::Registry;
   const absl::StatusOr<PacketdrillFlags> parsed = PacketdrillFlags::Parse(flags == nullptr ? "" : flags);
   if (!parsed.ok()) {
-    std::cerr << "packetdrill_so: --so_flags: " << parsed.status().message() << "\n";
+    std::fprintf(stderr, "packetdrill_so: --so_flags: %s\n", std::string(parsed.status().message()).c_str());
     std::exit(2);
   }
   auto* const host = new PacketdrillHost(*parsed);

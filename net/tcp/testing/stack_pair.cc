@@ -203,7 +203,9 @@ void StackPair::CheckSack(const Flow& flow, const Flow& reverse, const std::stri
     const int64_t right = static_cast<int32_t>(options.sack[i].right - reverse.isn);
     EXPECT_LT(left, right) << Describe();
     EXPECT_LE(right, reverse.sent) << "told of what was not sent: " << Describe();
-    if (i > 0) EXPECT_GT(left, flow.ack) << "not ahead of a hole: " << Describe();
+    if (i > 0) {
+      EXPECT_GT(left, flow.ack) << "not ahead of a hole: " << Describe();
+    }
     for (size_t j = 1; j < i; ++j) {
       const int64_t other = static_cast<int32_t>(options.sack[j].left - reverse.isn);
       EXPECT_NE(left, other) << "a block twice: " << Describe();

@@ -9,6 +9,7 @@
 //
 //   Start           the handshake is over: initial window (RFC 6928)
 //   OnAck           new octets were delivered while the window was what limited the sender: growth
+//   OnUnused        it was not, until now: an acknowledgement came, or sending begins again with nothing in flight
 //   OnCongestion    a loss was detected, or the peer echoes a congestion mark: the new threshold. The window goes there
 //                   by proportional rate reduction (RFC 9937), which is the sender's, through SetWindow
 //   OnTimeout       retransmission time-out: the new threshold, and a window of one segment beside what is in flight
@@ -65,6 +66,10 @@ class Congestion {
     if (counted_ < window_) return;
     counted_ -= window_;
     window_ = std::min(window_ + mss_, kArbitrarilyHigh);
+  }
+
+  void OnUnused(Time now) {
+    if (algorithm_ == CongestionAlgorithm::kCubic) cubic_.Pause(now);
   }
 
   // `base`: what the threshold is a part of: octets in flight, no more than the window (RFC 5681 equation 4).

@@ -31,6 +31,7 @@ class Cubic {
   uint32_t Grow(uint32_t window, uint32_t mss, uint32_t delivered, Time now, Duration srtt) {
     const double segments = static_cast<double>(window) / mss;
     if (!running_) Begin(segments, now);
+    last_ = now;
     const double acked = static_cast<double>(delivered) / mss;
     const double t = std::max((now - epoch_).seconds(), 0.0);
     // §4.2: aim at where the curve is one round trip from now, at most half as much again.
@@ -44,6 +45,12 @@ class Cubic {
     const auto whole = static_cast<uint32_t>(pending_);
     pending_ -= static_cast<float>(whole);
     return window + whole;
+  }
+
+  // From the last call until `now` the window was not what limited the sender: that time does not count (§4.2, §5.8).
+  void Pause(Time now) {
+    if (running_ && now > last_) epoch_ += now - last_;
+    last_ = now;
   }
 
   void Undo() { w_max_ = undo_w_max_, running_ = false; }
@@ -64,7 +71,8 @@ class Cubic {
     k_ = static_cast<float>(std::cbrt((w_max_ - segments) / kC));
   }
 
-  Time epoch_;            // begin of this stage of congestion avoidance
+  Time epoch_;            // begin of this stage of congestion avoidance, moved by what does not count
+  Time last_;             // of Grow() or Pause()
   float w_max_ = 0;       // segments, before the last reduction
   float undo_w_max_ = 0;  // and before that
   float w_est_ = 0;       // segments, Reno's window

@@ -943,5 +943,36 @@ TEST_F(Recovery, RepairsStayInsideAShrunkenWindow) {
   EXPECT_EQ(Out(), "2501+1500R");
 }
 
+// --- RFC 9438 §4.2, §5.8: time in which the window was not the limit does not count ---
+
+TEST_F(Recovery, CubicsClockStandsStillWhileTheWindowIsNotTheLimit) {
+  config_.congestion = CongestionAlgorithm::kCubic;
+  config_.idle_restart = false;
+  for (const bool idle : {false, true}) {
+    Start();
+    Write(10000);
+    In(1, {{1001, 4001}});
+    Run(Ms(100));
+    uint32_t next = 10001;
+    In(next);
+    ASSERT_EQ(cwnd(), 7u);
+    const auto round = [&](uint32_t bytes) {
+      Write(bytes);
+      Run(Ms(100));
+      In(next += bytes);
+    };
+    for (int i = 0; i < 3; ++i) round(cwnd() * kMss);
+    const uint32_t before = cwnd();
+    if (idle) {
+      Run(Duration::Seconds(20));
+    } else {
+      for (int i = 0; i < 200; ++i) round(500);
+    }
+    EXPECT_EQ(cwnd(), before);
+    round(before * kMss);
+    EXPECT_LE(cwnd(), before + 1) << idle;
+  }
+}
+
 }  // namespace
 }  // namespace luna::tcp

@@ -224,6 +224,7 @@ void Sender::NoteNew(const Plan& plan, Time now) {
   nxt_ = plan.seq + plan.bytes + (plan.fin ? 1u : 0u);
   // A run's PSH is of this transmission; the application's is the segment's.
   const bool push = plan.push && push_end_ > plan.seq && push_end_ <= nxt_;
+  if (board_.empty()) congestion_.OnUnused(now);
   board_.Push(plan.seq, plan.bytes, plan.fin, push, plan.retransmit, now);
   max_ = Max(max_, nxt_);
   if (plan.bytes < mss_ && !plan.fin) {

@@ -51,7 +51,11 @@ void Sender::OnNewAck(SeqNum ack, Time arrived, Time now) {
     rtt_.SampleMin(arrived - delivery.newest_sent, arrived);
   }
   if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, arrived);
-  if (WindowIsUsed()) congestion_.OnAck(delivery.bytes, arrived, rtt_.srtt());
+  if (WindowIsUsed()) {
+    congestion_.OnAck(delivery.bytes, arrived, rtt_.srtt());
+  } else {
+    congestion_.OnUnused(arrived);
+  }
   RestartTimers(now);
 }
 
@@ -176,9 +180,10 @@ bool Sender::WindowIsUsed() const {
 }
 
 void Sender::Grow(const AckInput& in, const Scoreboard::Delivery& d, bool advanced) {
+  if (!WindowIsUsed()) return congestion_.OnUnused(in.arrived);
   // SACKed octets alone do not let the window grow, unless reordering is common on this path.
   const bool may_grow = reordering_ > config_->reordering_segments ? d.bytes > 0 : advanced;
-  if (!may_grow || !WindowIsUsed()) return;
+  if (!may_grow) return;
   // RFC 3465 §2.3: after a time-out an acknowledgement may cover what had arrived long before. With SACK it is known.
   const uint32_t counted = state_ == State::kLoss && !sack_ ? std::min(d.bytes, mss_) : d.bytes;
   congestion_.OnAck(counted, in.arrived, rtt_.srtt());

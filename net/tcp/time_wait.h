@@ -96,15 +96,16 @@ class TimeWaitTable {
     if (found == index_.end()) return;
     records_[*found].expires_ = kRemoved;
     index_.erase(found);
+    DropRemoved();
   }
 
   // Drops what has expired.
   void Expire(Time now) {
-    while (head_ != kNone && QueuedUntil() <= now) PopFront();
+    while (head_ != kNone && records_[head_].expires() <= now) PopFront();
   }
 
-  // Of the first of the queue.
-  Time NextDeadline() const { return head_ == kNone ? Time::Infinite() : QueuedUntil(); }
+  // When the first of them expires.
+  Time NextDeadline() const { return head_ == kNone ? Time::Infinite() : records_[head_].expires(); }
   size_t size() const { return index_.size(); }
   // Records in memory, those of removed ones included. For tests.
   size_t queued() const { return queued_; }
@@ -128,10 +129,6 @@ class TimeWaitTable {
     bool operator()(const wire::FourTuple& tuple, uint32_t slot) const { return (*records)[slot].tuple() == tuple; }
   };
 
-  // A removed one goes at once.
-  Time QueuedUntil() const { return records_[head_].expires_ == kRemoved ? kLongAgo : records_[head_].expires(); }
-  static constexpr Time kLongAgo = Time::FromNanoseconds(INT64_MIN);
-
   uint32_t TakeSlot() {
     if (free_ == kNone) {
       records_.emplace_back();
@@ -150,13 +147,22 @@ class TimeWaitTable {
   }
 
   void PopFront() {
+    index_.erase(index_.find(records_[head_].tuple_));
+    FreeFront();
+    DropRemoved();
+  }
+
+  // At the head of the queue there is never a removed one.
+  void DropRemoved() {
+    while (head_ != kNone && records_[head_].expires_ == kRemoved) FreeFront();
+  }
+
+  void FreeFront() {
     const uint32_t slot = head_;
-    TimeWaitRecord& record = records_[slot];
-    head_ = record.next_;
+    head_ = records_[slot].next_;
     if (head_ == kNone) tail_ = kNone;
     --queued_;
-    if (record.expires_ != kRemoved) index_.erase(index_.find(record.tuple_));
-    record.next_ = free_;
+    records_[slot].next_ = free_;
     free_ = slot;
   }
 

@@ -88,5 +88,22 @@ TEST(TimeWait, ReuseOfATupleLeavesNothingBehind) {
   }
 }
 
+// A caller that waits until then must not find that nothing is to be done.
+TEST(TimeWait, TheDeadlineIsOfARecordThatIsThere) {
+  TimeWaitTable table(Duration::Milliseconds(100), 10, {1, 2});
+  for (uint16_t port = 1; port <= 4; ++port) table.Add(Tuple(port), {}, At(10 * port));
+  table.Remove(Tuple(2));
+  EXPECT_EQ(table.NextDeadline(), At(110));
+  table.Remove(Tuple(1));
+  EXPECT_EQ(table.NextDeadline(), At(130));
+  EXPECT_EQ(table.queued(), 2u);
+  table.Remove(Tuple(4));
+  table.Extend(table.Find(Tuple(3)), At(60));
+  EXPECT_EQ(table.NextDeadline(), At(160));
+  table.Remove(Tuple(3));
+  EXPECT_TRUE(table.NextDeadline().is_infinite());
+  EXPECT_EQ(table.queued(), 0u);
+}
+
 }  // namespace
 }  // namespace luna::tcp

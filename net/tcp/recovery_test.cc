@@ -500,6 +500,44 @@ TEST_F(Recovery, FrtoRecoversWhenTheLossIsReal) {
   EXPECT_EQ(Out(), "2001+3000R");
 }
 
+// Several short segments fit a window of one segment. Were more than the first sent again, an acknowledgement could
+// answer any copy, and prove nothing.
+TEST_F(Recovery, FrtoWithoutSackSendsOneSegmentAgainHoweverShort) {
+  Start(false);
+  for (int i = 0; i < 10; ++i) Write(100);
+  Out();
+  Run(Ms(300));
+  EXPECT_EQ(Out(), "1+100PR");
+  Write(1000);
+  Run(Ms(100));
+  In(101);  // of either copy
+  EXPECT_EQ(Out(), "1001+1000P");
+  Run(Ms(100));
+  In(101);  // all the rest was lost
+  EXPECT_EQ(Out().substr(0, 9), "101+900PR");
+  In(201);
+  EXPECT_EQ(sender_->undos(), 0u);
+}
+
+// Repairs of a first time-out may be what an acknowledgement answers after a second one.
+TEST_F(Recovery, FrtoWithoutSackBelievesOnlyWhatWasSentOnce) {
+  config_.reordering_segments = 1;
+  Start(false);
+  for (int i = 0; i < 10; ++i) Write(100);
+  In(1);  // a duplicate: recovery, so that the first time-out does without F-RTO
+  ASSERT_EQ(state(), Sender::State::kRecovery);
+  Out();
+  Run(Ms(300));
+  EXPECT_EQ(Out(), "1+1000PR");
+  Run(Ms(600));
+  EXPECT_EQ(Out(), "1+100PR");
+  Write(3000);
+  In(101);
+  EXPECT_EQ(Out().substr(0, 9), "1001+1000");
+  In(201);
+  EXPECT_EQ(sender_->undos(), 0u);
+}
+
 // RFC 3522 and 4015: the timestamp that comes back is older than the retransmission.
 TEST_F(Recovery, TimestampsTakeATimeoutBack) {
   config_.frto = false;
@@ -654,6 +692,24 @@ TEST_F(TailProbe, ADsackSaysThatNothingWasLost) {
   Write(1000);
   In(11001);
   EXPECT_GE(cwnd(), 10u);
+  EXPECT_EQ(sender_->undos(), 0u);
+}
+
+// The D-SACK is of the probe. The repair of the first segment was needed.
+TEST_F(TailProbe, ItsDsackDoesNotUndoTheRepairOfSomethingElse) {
+  Start();
+  Write(5000);
+  Out();
+  Run(Ms(202));
+  EXPECT_EQ(Out(), "4001+1000PR");
+  In(1, {{1001, 5001}});
+  Run(Ms(30));
+  ASSERT_EQ(state(), Sender::State::kRecovery);
+  EXPECT_EQ(Out(), "1+1000R");
+  In(1, {{4001, 5001}, {1001, 5001}});
+  EXPECT_EQ(state(), Sender::State::kRecovery);
+  Run(Ms(100));
+  In(5001);
   EXPECT_EQ(sender_->undos(), 0u);
 }
 

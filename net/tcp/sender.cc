@@ -94,7 +94,11 @@ std::optional<Sender::Plan> Sender::Next() const {
     const auto plan = NextNew(false);
     if (plan || nxt_ > high_seq_) return plan;
   }
-  if (board_.AnyWaiting() && pipe() < congestion_.window()) return NextRepair();
+  if (board_.AnyWaiting() && pipe() < congestion_.window()) {
+    // Step 1: one segment. Without SACK an acknowledgement could else be of any of those that were sent again.
+    if (frto_ && !sack_ && board_.retransmitted().segments > 0) return std::nullopt;
+    return NextRepair();
+  }
   return NextNew(false);
 }
 

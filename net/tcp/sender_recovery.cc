@@ -78,7 +78,7 @@ void Sender::ReactInLoss(const AckInput& in, const Scoreboard::Delivery& d, bool
   } else if (frto_) {
     if (nxt_ > high_seq_) {
       if (!sack_ && advanced) {
-        UndoLoss(in, true);  // step 3b without SACK: this can only answer the original
+        if (d.original_delivered) UndoLoss(in, true);  // step 3b without SACK: sent once only
       } else if (news) {
         frto_ = false;  // step 3a: the loss was real
       }
@@ -159,7 +159,9 @@ void Sender::EnterCwr() {
 void Sender::StartUndo() {
   undo_armed_ = true;
   undo_marker_ = una_;
-  const auto out = static_cast<int32_t>(board_.retransmitted().segments);
+  // A tail probe that repeated something may be reported as needless, too: the repairs must outlast that.
+  const int32_t probes = tail_probe_out_ && tail_probe_repeats_ ? 1 : 0;
+  const int32_t out = static_cast<int32_t>(board_.retransmitted().segments) + probes;
   undo_retransmits_ = out > 0 ? out : -1;
 }
 

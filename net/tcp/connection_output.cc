@@ -57,7 +57,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
       .seq = sender_.iss(),
       .ack = answer ? receiver_.nxt() : SeqNum(),
       .flags = static_cast<uint16_t>(TcpFlags::kSyn | (answer ? TcpFlags::kAck : 0) | ecn_flags),
-      .window = receiver_.SynWindow(options_.receive_buffer_bytes),
+      .window = receiver_.AdvertiseInSyn(options_.receive_buffer_bytes),
       .ttl = options_.ttl,
       .dscp = options_.dscp,
       .may_fragment = may_fragment_,

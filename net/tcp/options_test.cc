@@ -245,6 +245,35 @@ TEST(Options, ASmallerReceiveBufferClosesTheWindowWithoutLying) {
   EXPECT_EQ(t.last().header.window, 5000u);
 }
 
+// What the SYN has promised holds, whatever the buffer has become when the answer comes.
+TEST(Options, AReceiveBufferThatChangesDuringTheHandshakeTakesNoPromiseBack) {
+  for (const bool simultaneous : {false, true}) {
+    StackTester t;
+    t.auto_flush = false;
+    Connection* c = t.Connect();
+    t.Poll();
+    ASSERT_EQ(t.last().header.window, 65535u);
+    Set(t, *c, [](ConnectionOptions& o) { o.receive_buffer_bytes = 5000; });
+    if (simultaneous) t.In({.flags = kSyn});
+    t.Poll();
+    t.In({.flags = kSyn | kAck, .seq = 0});
+    t.Poll();
+    EXPECT_EQ(t.last().header.window, 65535u);
+    EXPECT_EQ(c->receiver().window(), 65535u);
+  }
+}
+
+TEST(Options, AReceiveBufferThatGrowsDuringTheHandshakeIsAnnounced) {
+  StackConfig config = StackTester::Plain();
+  config.receive_buffer_bytes = 5000;
+  StackTester t(config);
+  Connection* c = t.Connect();
+  ASSERT_EQ(t.last().header.window, 5000u);
+  Set(t, *c, [](ConnectionOptions& o) { o.receive_buffer_bytes = 20000; });
+  t.In({.flags = kSyn | kAck});
+  EXPECT_EQ(t.last().header.window, 20000u);
+}
+
 TEST(Options, ALargerReceiveBufferOpensTheWindow) {
   StackConfig config = StackTester::Plain();
   config.receive_buffer_bytes = 5000;

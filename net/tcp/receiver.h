@@ -24,11 +24,11 @@ namespace luna::tcp {
 
 class Receiver {
  public:
-  // The peer's SYN was seen: RCV.NXT = IRS + 1. `edge` was promised in our SYN (unscaled).
+  // The peer's SYN was seen: RCV.NXT = IRS + 1. The edge is what our SYN has promised; without one, what it will.
   void Start(SeqNum irs, uint32_t buffer_bytes, uint8_t shift) {
     irs_ = irs;
     nxt_ = irs + 1;
-    edge_ = nxt_ + SynWindow(buffer_bytes);
+    edge_ = nxt_ + AdvertiseInSyn(syn_window_ > 0 ? 0 : buffer_bytes);
     shift_ = shift;
     SetBuffer(buffer_bytes);
   }
@@ -39,9 +39,11 @@ class Receiver {
   uint32_t buffer_bytes() const { return buffer_bytes_; }
   // No window larger than this is offered. Zero: no clamp.
   void SetClamp(uint32_t bytes) { clamp_bytes_ = bytes == 0 ? kMaxWindowBytes : bytes; }
-  // What a SYN says: unscaled. Before Start().
-  uint16_t SynWindow(uint32_t buffer_bytes) const {
-    return static_cast<uint16_t>(std::min({buffer_bytes, clamp_bytes_, uint32_t{0xffff}}));
+  // The window field of a SYN: unscaled, and never less than an earlier SYN's.
+  uint16_t AdvertiseInSyn(uint32_t buffer_bytes) {
+    syn_window_ = std::max(syn_window_, static_cast<uint16_t>(std::min({buffer_bytes, clamp_bytes_, uint32_t{0xffff}})));
+    edge_ = Max(edge_, nxt_ + syn_window_);
+    return syn_window_;
   }
 
   SeqNum irs() const { return irs_; }
@@ -146,6 +148,7 @@ class Receiver {
   SeqNum edge_;
   uint32_t buffer_bytes_ = 0;
   uint32_t clamp_bytes_ = kMaxWindowBytes;
+  uint16_t syn_window_ = 0;  // the most that a SYN of ours has promised
   uint8_t shift_ = 0;
   zbuf::ZChain readable_;  // in order, not yet taken by the application
   Reassembly out_of_order_;

@@ -271,8 +271,8 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       core_.drops.Count(DropReason::kTcpOldAck);
       break;  // its data may still be new
     case Sender::Ack::kNothing:
-      // A window may have opened, or closed.
-      if (persisting_ || sender_.NeedsProbe()) SetRetransmitTimer(now);
+      // A window may have opened, or closed. One that stays closed leaves the persist timer alone.
+      if (persisting_ != sender_.NeedsProbe()) SetRetransmitTimer(now);
       break;
     case Sender::Ack::kDuplicate:
       break;

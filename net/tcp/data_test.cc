@@ -408,6 +408,26 @@ TEST(Data, ZeroWindowIsProbedWithBackOffAndReopens) {
   EXPECT_EQ(t.Out(), "PA 1+11 a1");
 }
 
+TEST(Data, APeerThatRepeatsItsClosedWindowIsProbedAllTheSame) {
+  StackTester t;
+  t.Establish();
+  t.peer().window = 0;
+  t.In({});
+  t.Send("hello world");
+  t.TakeOut();
+  std::vector<int64_t> probes;
+  for (int i = 0; i < 35; ++i) {
+    t.Run(Ms(1));
+    for (const auto& out : t.TakeOut()) {
+      EXPECT_EQ(out.ToString(), "A 1+1 a1");
+      probes.push_back(i);
+    }
+    t.In({.ack = 1});
+  }
+  ASSERT_EQ(probes.size(), 3u);
+  EXPECT_GT(probes[2] - probes[1], probes[1] - probes[0]);
+}
+
 TEST(Data, AnUnansweredProbeEndsInATimeOut) {
   StackConfig config = StackTester::Plain();
   config.data_retries = 4;

@@ -120,7 +120,10 @@ void Connection::NoteStarved() {
 
 void Connection::Establish(uint32_t window, const Segment& segment) {
   Enter(State::kEstablished);
+  const Time life = life_deadline_;  // of a Close() that lingers
   ClearTimers();
+  life_deadline_ = life;
+  Rearm();
   const Duration rtt = syns_sent_ == 1 ? segment.arrival - syn_sent_at_ : Duration::Zero();
   if (syns_sent_ == 1) {
     sender_.rtt().Sample(rtt);

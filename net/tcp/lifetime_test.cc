@@ -370,6 +370,22 @@ TEST(Linger, TellsWhenTheTimeIsUpAndGoesOnAlone) {
   EXPECT_EQ(c.state(), State::kFinWait2);
 }
 
+TEST(Linger, InASimultaneousOpenHasItsTimeToo) {
+  StackConfig config = StackTester::Plain();
+  config.linger = true;
+  config.linger_time = Sec(1);
+  StackTester t(config);
+  Connection& c = t.Reach(State::kSynReceived);
+  c.Close();
+  t.Run(Ms(10));
+  t.In({});
+  EXPECT_EQ(c.state(), State::kFinWait1);
+  t.Run(Ms(980));
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.Run(Ms(20));
+  EXPECT_EQ(t.TakeEvents(), EventBits::kLingered);
+}
+
 TEST(Linger, AfterShutdownThatIsAcknowledgedIsOverAtOnce) {
   StackTester t;
   Connection& c = Lingering(t, Sec(1));

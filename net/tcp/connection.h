@@ -305,6 +305,7 @@ class Connection final : private timer::Timer {
 
   // Rare.
   OwnRateLimiter challenges_;
+  OwnRateLimiter probe_answers_;
   ConnectionOptions options_;
   Listener* listener_ = nullptr;  // while half_open_
   SackReport sacks_;

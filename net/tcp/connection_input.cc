@@ -180,7 +180,7 @@ bool Connection::CheckSequence(Segment& s, Time now) {
   if (receiver_.IsAcceptable(s.seq, s.length())) return true;
   // The peer has filled the window and some of that was lost: its acknowledgements bear the number of the right edge.
   // Strictly they are outside; without them both directions may wait for a time-out.
-  if (s.length() == 0 && s.seq == receiver_.edge()) return true;
+  if (s.length() == 0 && s.seq == receiver_.edge() && !s.Has(TcpFlags::kRst)) return true;
   // With a closed window nothing is acceptable, but acknowledgements still count (RFC 9293 §3.10.7.4, MUST-66).
   // So does a FIN, which needs no room.
   const bool at_nxt =
@@ -197,11 +197,11 @@ bool Connection::CheckSequence(Segment& s, Time now) {
                                                                  : DropReason::kTcpOutOfWindow);
   if (s.Has(TcpFlags::kRst)) return false;
   // Data that was received before is acknowledged at once: our ACK was lost. So is the number before RCV.NXT: a probe
-  // of the peer's keep-alive or persist timer. Anything else might be blind, or the other end of an endless exchange of
-  // acknowledgements.
+  // of the peer's keep-alive or persist timer. Anything else might be blind. A probe, too, may be the other end of an
+  // endless exchange of acknowledgements.
   const bool probe = s.length() == 0 && s.seq + 1 == receiver_.nxt();
   if (probe) {
-    AckNow();
+    if (probe_answers_.Allow(now, core_.config.probe_answers_per_connection)) AckNow();
   } else if (s.length() > 0 && s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn)) {
     NoteDuplicate(s.seq, s.end());
     acks_.OnTrouble(core_.config);

@@ -223,8 +223,8 @@ class Connection final : private timer::Timer {
   bool OutputKeepAlive(Time now, ip::OutBatch* out);
   bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
   bool OutputAck(Time now, ip::OutBatch* out);
-  // A segment without data.
-  bool OutputEmpty(SeqNum seq, Time now, ip::OutBatch* out);
+  // A segment without data. `options`: what it had, for NoteAckSent().
+  bool OutputEmpty(SeqNum seq, Time now, wire::TcpOptions* options, ip::OutBatch* out);
   void PointToUrgent(SegmentHeader* header) const;
   void NoteAckSent(const wire::TcpOptions& options);
   // Timestamps, and SACK blocks in at most `room` octets. Null when there are none, else `options`.

@@ -76,7 +76,8 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
 bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
   sender_.BeginBurst();
-  bool complete = (!probe_pending_ || OutputProbe(now, out)) && (!keep_probe_pending_ || OutputKeepAlive(now, out));
+  bool complete = (!probe_pending_ || OutputProbe(now, out)) &&
+                  (!keep_probe_pending_ || (out->size() < limit && OutputKeepAlive(now, out)));
   while (complete) {
     const auto plan = sender_.Next();
     if (!plan) break;
@@ -147,12 +148,15 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
 }
 
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {
-  return OutputEmpty(state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(), now, out);
+  wire::TcpOptions options;
+  const SeqNum seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence();
+  if (!OutputEmpty(seq, now, &options, out)) return false;
+  NoteAckSent(options);
+  return true;
 }
 
-bool Connection::OutputEmpty(SeqNum seq, Time now, ip::OutBatch* out) {
-  wire::TcpOptions options;
-  const wire::TcpOptions* filled = FillOptions(now, wire::TcpOptions::kMaximumSize, &options);
+bool Connection::OutputEmpty(SeqNum seq, Time now, wire::TcpOptions* options, ip::OutBatch* out) {
+  const wire::TcpOptions* filled = FillOptions(now, wire::TcpOptions::kMaximumSize, options);
   SegmentHeader header{.tuple = tuple_,
                        .seq = seq,
                        .ack = receiver_.nxt(),
@@ -166,13 +170,14 @@ bool Connection::OutputEmpty(SeqNum seq, Time now, ip::OutBatch* out) {
   ip::OutDatagram datagram;
   if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
   out->push_back(std::move(datagram));
-  NoteAckSent(options);
   return true;
 }
 
-// RFC 9293 §3.8.4: the number before SND.NXT, which the peer has acknowledged, so that it has to answer.
+// RFC 9293 §3.8.4: the number before SND.NXT, which the peer has acknowledged, so that it has to answer. It may ignore
+// all else that an unacceptable segment says: an acknowledgement that is due stays due.
 bool Connection::OutputKeepAlive(Time now, ip::OutBatch* out) {
-  if (!OutputEmpty(sender_.una() - 1, now, out)) return false;
+  wire::TcpOptions options;
+  if (!OutputEmpty(sender_.una() - 1, now, &options, out)) return false;
   keep_probe_pending_ = false;
   return true;
 }

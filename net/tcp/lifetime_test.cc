@@ -83,6 +83,21 @@ TEST(KeepAlive, EverySegmentOfThePeerIsASignOfLife) {
   EXPECT_EQ(t.Out(), "A 0+0 a6");
 }
 
+// The number before SND.NXT is not acceptable, and a peer may ignore all else that the probe says.
+TEST(KeepAlive, AProbeStandsForNoAcknowledgement) {
+  StackConfig config = KeepsAlive();
+  config.keep_alive_idle = Duration::Microseconds(400);
+  config.delayed_ack = Duration::Microseconds(500);
+  StackTester t(config);
+  t.Establish();
+  t.In({});
+  t.Data("x");
+  t.Run(Duration::Microseconds(450));
+  EXPECT_EQ(t.Out(), "A 0+0 a2");
+  t.Run(Duration::Microseconds(100));
+  EXPECT_EQ(t.Out(), "A 1+0 a2");
+}
+
 // MUST-29: one unanswered probe, or two, is not death; a late answer begins it all again.
 TEST(KeepAlive, OneMissingAnswerIsNotDeath) {
   StackTester t(KeepsAlive());

@@ -153,6 +153,31 @@ TEST(Output, KeepsToTheLimitAndTakesTurns) {
   }
 }
 
+size_t FlushOne(StackTester& t) {
+  ip::OutBatch batch;
+  t.stack().Flush(t.now(), 1, &batch);
+  return batch.size();
+}
+
+TEST(Output, KeepsToTheLimitWithProbesOfBothKinds) {
+  StackConfig config = StackTester::Plain();
+  config.keep_alive = true;
+  config.keep_alive_idle = Duration::Seconds(1);
+  StackTester t(config);
+  Connection& c = t.Establish();
+  t.peer().window = 0;
+  t.In({});
+  t.auto_flush = false;
+  Time due = t.now() + Duration::Milliseconds(1001);
+  while (t.stack().NextEvent(due)) continue;
+  ASSERT_EQ(c.Send(t.Chain("x")), SendResult::kOk);
+  t.In({});
+  while (t.stack().NextEvent(due += Duration::Milliseconds(100))) continue;
+  EXPECT_EQ(FlushOne(t), 1u);
+  EXPECT_EQ(FlushOne(t), 1u);
+  EXPECT_EQ(FlushOne(t), 0u);
+}
+
 TEST(Output, RepliesGoFirstAndCount) {
   StackTester t;
   t.Establish();

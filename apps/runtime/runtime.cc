@@ -230,7 +230,7 @@ absl::Status Runtime::InitNetwork() {
 
   tcp::StackConfig tcp =
       options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
-  tcp.mtu = SmallestMtu();
+  tcp.mtu = capabilities.mtu;  // routes that take less are the worker's to follow
   if (options_.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options_.ecn);
   if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
   if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
@@ -258,18 +258,6 @@ absl::Status Runtime::InitNetwork() {
   parts.poller = poller_.get();
   worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
   return InstallRules();
-}
-
-// The device's MTU, or that of the narrowest route: a segment that a route does not take would be dropped without a
-// word.
-uint32_t Runtime::SmallestMtu() const {
-  uint32_t mtu = io_->capabilities().mtu;
-  if (control_plane_ == nullptr) return mtu;
-  const auto routes = control_plane_->mirror().routes()->Get();
-  for (const ip::Route& route : routes->routes()) {
-    if (route.mtu >= kMinMtu) mtu = std::min(mtu, route.mtu);
-  }
-  return mtu;
 }
 
 absl::Status Runtime::InstallRules() {

@@ -72,7 +72,6 @@ class Runtime {
   absl::Status InitPcap();
   absl::Status InitAddresses();
   absl::Status InitNetwork();
-  uint32_t SmallestMtu() const;
   absl::Status InstallRules();
   // Takes down what holds objs; returns how many are still out.
   size_t ReleaseAll();

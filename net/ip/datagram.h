@@ -12,6 +12,7 @@
 
 namespace luna::ip {
 
+inline constexpr uint8_t kProtocolIcmp = 1;
 inline constexpr uint8_t kProtocolTcp = 6;
 
 // Explicit congestion notification, the low two bits of the TOS byte (RFC 3168 §5).

@@ -94,6 +94,8 @@ class Egress {
   absl::StatusOr<wire::IpAddress> SelectSource(const wire::IpAddress& destination) const;
   // The largest IP datagram to `destination`: the smaller of device's and route's MTU; the device's without a route.
   uint32_t PathMtu(const wire::IpAddress& destination) const;
+  // Changes whenever the answers of these two may have.
+  uint64_t routes_version() const { return routes_.version(); }
 
   // Frames that wait here, without those in Arp.
   size_t pending_frames() const { return pending_total_; }

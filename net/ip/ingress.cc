@@ -122,7 +122,7 @@ DropReason Ingress::CheckIp(absl::Span<const uint8_t> front, size_t bytes, const
     if (const DropReason reason = CheckOptions(options); reason != DropReason::kNone) return reason;
   }
   if (out->IsFragment()) return DropReason::kIpFragment;
-  if (out->protocol != kProtocolTcp) return DropReason::kIpUnknownProtocol;
+  if (out->protocol != kProtocolTcp && out->protocol != kProtocolIcmp) return DropReason::kIpUnknownProtocol;
   return DropReason::kNone;
 }
 
@@ -153,7 +153,7 @@ Ingress::Verdict Ingress::AcceptBehind(size_t l2_bytes, absl::Span<const uint8_t
   zbuf::ZChain& data = out->packet.data;
   if (const size_t padding = bytes - header.total_length; padding != 0) data.TrimBack(padding);
   data.TrimFront(l2_bytes + header.header_length);
-  return Verdict::kDatagram;
+  return header.protocol == kProtocolIcmp ? Verdict::kIcmp : Verdict::kDatagram;
 }
 
 Ingress::Verdict Ingress::Accept(pmd::Packet&& packet, Datagram* out) {

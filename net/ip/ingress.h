@@ -1,7 +1,7 @@
 #ifndef LUNA_NET_IP_INGRESS_H_
 #define LUNA_NET_IP_INGRESS_H_
 
-// Ingress: frames in, checked IP datagrams out. What it lets through is IPv4, whole, for us, and TCP.
+// Ingress: frames in, checked IP datagrams out. What it lets through is IPv4, whole, for us, and TCP or ICMP.
 //
 // Checks, in this order (each failure is counted under the reason in brackets and ends the packet):
 //   Ethernet   header complete [kEthTruncated]; source a unicast address [kEthBadSource]; destination ours or a group
@@ -19,10 +19,10 @@
 //              §3.2.1.3) or ourselves [kIpBadSource].
 //   the rest   TTL not 0 [kIpTtlExpired]; options well-formed [kIpBadOption] and no source route (RFC 7126 §4.3, §4.4)
 //              [kIpSourceRouted], others are ignored; not a fragment: no reassembly [kIpFragment]; TCP
-//              [kIpUnknownProtocol].
-// The TCP checksum is TCP's to check; a verdict on it by a device that is not trusted is taken back (kUnknown).
-// Super-packets (several segments in one datagram, up to 65,535 octets) pass like any other: the MTU bounds what is
-// sent.
+//              or ICMP [kIpUnknownProtocol].
+// Whoever takes the datagram checks its TCP or ICMP checksum; a verdict on it by a device that is not trusted is taken
+// back (kUnknown). Super-packets (several segments in one datagram, up to 65,535 octets) pass like any other: the MTU
+// bounds what is sent.
 //
 // Headers may be cut into any slices: read in place when the first slice holds them, else copied to a few bytes of
 // stack. Hot path: no allocation, no write outside the packet and the counters. Thread: the worker's.
@@ -50,7 +50,8 @@ struct IngressConfig {
 class Ingress {
  public:
   enum class Verdict {
-    kDatagram,  // *out is filled in
+    kDatagram,  // *out is filled in: TCP
+    kIcmp,      // *out is filled in: an ICMP message, of any type, its checksum not verified
     kArp,  // out->packet is the whole frame, Ethernet header included; nothing else of *out is set. For Arp::Accept.
     kDropped,  // counted; *out is untouched
   };

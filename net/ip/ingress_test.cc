@@ -80,7 +80,7 @@ std::vector<Case> IpCases() {
       {"DF clear", F{.fragment = 0}, DropReason::kNone},
       {"TTL 0", F{.ttl = 0}, DropReason::kIpTtlExpired},
       {"TTL 1", F{.ttl = 1}, DropReason::kNone},
-      {"ICMP", F{.protocol = 1}, DropReason::kIpUnknownProtocol},
+      {"ICMP", F{.protocol = 1}, DropReason::kNone},
       {"UDP", F{.protocol = 17}, DropReason::kIpUnknownProtocol},
       {"bad TCP checksum is TCP's affair", F{.bad_tcp_checksum = true}, DropReason::kNone},
       {"NOPs", F{.ip_options = {1, 1, 1, 1}}, DropReason::kNone},
@@ -126,7 +126,8 @@ void Check(const Case& c, size_t slice_bytes) {
   Datagram datagram;
   const auto verdict = ingress.Accept(MakePacket(memory, c.frame.Build(), slice_bytes), &datagram);
   if (c.reason == DropReason::kNone) {
-    ASSERT_EQ(verdict, Ingress::Verdict::kDatagram) << drops.ToString();
+    const auto accepted = c.frame.protocol == kProtocolIcmp ? Ingress::Verdict::kIcmp : Ingress::Verdict::kDatagram;
+    ASSERT_EQ(verdict, accepted) << drops.ToString();
     EXPECT_EQ(drops.total(), 0u);
     EXPECT_EQ(datagram.source, c.frame.source.address);
     EXPECT_EQ(datagram.destination, c.frame.destination.address);

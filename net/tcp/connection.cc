@@ -14,7 +14,8 @@ Connection::Connection(Core& core, const ConnectionOptions& options)
     : core_(core),
       sender_(core.config),
       options_(options),
-      path_mtu_(static_cast<uint16_t>(std::min(core.config.mtu, 0xffffu))) {
+      path_mtu_(static_cast<uint16_t>(std::min(core.config.mtu, 0xffffu))),
+      route_mtu_(path_mtu_) {
   sender_.set_nagle(options.nagle);
   sender_.set_cork(options.cork);
   receiver_.SetClamp(options.window_clamp);

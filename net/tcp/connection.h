@@ -319,8 +319,9 @@ class Connection final : private timer::Timer {
   Time ts_recent_at_;      // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
   uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
   uint16_t peer_mss_ = kDefaultMss;
-  uint16_t mss_ = 0;       // what we can receive in one segment
-  uint16_t path_mtu_ = 0;  // as far as is known
+  uint16_t mss_ = 0;        // what we can receive in one segment
+  uint16_t path_mtu_ = 0;   // as far as is known
+  uint16_t route_mtu_ = 0;  // what the route said last; ICMP may have lowered path_mtu_ since
   uint8_t peer_shift_ = 0;
   bool window_scale_ = false;     // both sides sent the option
   bool peer_timestamps_ = false;  // the peer's SYN carried the option

@@ -1,8 +1,8 @@
 #ifndef LUNA_NET_TCP_ICMP_H_
 #define LUNA_NET_TCP_ICMP_H_
 
-// ICMP errors about TCP segments of ours, for Stack::OnIcmpError(). Whoever receives ICMP (a device wholly ours, a
-// test's network) parses with this; where the kernel has ICMP, path MTUs come as routes: Stack::OnPathMtu().
+// ICMP errors about TCP segments of ours, for Stack::OnIcmpError(). Stack::OnIcmp() parses with this, and so does
+// whoever receives ICMP that is not only Luna's (apps/runtime, where the kernel has the address, too).
 
 #include <cstdint>
 #include <optional>

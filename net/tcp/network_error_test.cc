@@ -216,6 +216,22 @@ TEST(PathMtu, OfARouteHoldsForLaterConnections) {
   EXPECT_EQ(t2.Establish(false).sender().mss(), 960u);
 }
 
+TEST(PathMtu, OneConnectionsRouteIsBelievedWhenItChanges) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.stack().OnRouteMtu(c, 1400, t.now());
+  EXPECT_EQ(c.sender().mss(), 1360u);
+  t.Send("x");
+  Icmp(t, NetworkError::kMessageTooBig, 1, 1040);
+  t.stack().OnRouteMtu(c, 1400, t.now());
+  EXPECT_EQ(c.sender().mss(), 1000u);
+  t.stack().OnRouteMtu(c, 1300, t.now());
+  EXPECT_EQ(c.sender().mss(), 1260u);
+  t.stack().OnRouteMtu(c, 9000, t.now());
+  EXPECT_EQ(c.sender().mss(), 1460u);
+  EXPECT_EQ(c.Info(t.now()).pmtu, 1500u);
+}
+
 // --- The parser ---
 
 std::vector<uint8_t> Message(uint8_t type, uint8_t code, uint16_t mtu = 0, size_t quoted_tcp = 8, uint8_t protocol = 6,
@@ -249,6 +265,33 @@ TEST(ParseIcmp, ReadsTheQuotedSegment) {
   EXPECT_EQ(error->seq, SeqNum(0x12345678));
   EXPECT_EQ(error->tuple.local, (wire::Endpoint{wire::Ipv4Address(10, 0, 0, 2), 80}));
   EXPECT_EQ(error->tuple.remote, (wire::Endpoint{wire::Ipv4Address(10, 0, 0, 1), 40000}));
+}
+
+TEST(Icmp, AMessageAsItCame) {
+  StackTester t;
+  t.Connect();
+  const testing::Peer& peer = t.peer();
+  auto message = Message(3, 3);
+  wire::StoreBe32(&message[20], peer.local.address.v4().value());
+  wire::StoreBe32(&message[24], peer.endpoint.address.v4().value());
+  wire::StoreBe16(&message[28], peer.local.port);
+  wire::StoreBe16(&message[30], peer.endpoint.port);
+  wire::StoreBe32(&message[32], peer.stack_isn);
+  t.stack().OnIcmp(message, t.now());  // with the checksum of what it was
+  EXPECT_EQ(t.drops(DropReason::kIcmpMalformed), 1u);
+  t.stack().OnIcmp({}, t.now());
+  EXPECT_EQ(t.drops(DropReason::kIcmpMalformed), 2u);
+  t.stack().OnIcmp(Message(8, 0), t.now());
+  t.stack().OnIcmp(Message(4, 0), t.now());
+  EXPECT_EQ(t.drops(DropReason::kIcmpUnsupported), 2u);
+  EXPECT_EQ(t.connection()->state(), State::kSynSent);
+  wire::StoreBe16(&message[2], 0);
+  wire::ChecksumAccumulator sum;
+  sum.Add(message);
+  wire::StoreBe16(&message[2], sum.Fold());
+  t.stack().OnIcmp(message, t.now());
+  t.Poll();
+  EXPECT_EQ(t.close_reason(), CloseReason::kUnreachable);
 }
 
 TEST(ParseIcmp, NamesEveryKind) {

@@ -23,6 +23,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/ip/datagram.h"
@@ -82,9 +83,16 @@ class Stack {
   // Connection::soft_error() (RFC 9293 MUST-47, MUST-56, SHLD-25). "Too big" lowers that connection's segment size,
   // down to min_path_mtu, and never raises it. O(1).
   void OnIcmpError(const IcmpError& error, Time now);
+  // The same for an ICMP message as it came, from its type octet on. One that is broken, or no error about a segment,
+  // is counted. Any bytes; O(length).
+  void OnIcmp(absl::Span<const uint8_t> message, Time now);
   // The path to `remote` takes datagrams of `mtu` octets, more or less than before: a route says so, which is believed
   // (RFC 9293 SHLD-6). Holds for present and later connections. O(connections).
   void OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now);
+  // The same for one connection, which remembers it: to say it again changes nothing, so that what ICMP has lowered
+  // since stays low until the route itself changes. For whoever asks a route table: when a connection begins, and for
+  // each connection when the table changed. O(1).
+  void OnRouteMtu(Connection& connection, uint32_t mtu, Time now);
 
   // When NextEvent() may have something to do at the earliest.
   Time NextDeadline() const;

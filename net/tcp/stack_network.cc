@@ -1,8 +1,10 @@
 // What the network says about connections, pushed in from the outside.
 
 #include <algorithm>
+#include <optional>
 
 #include "luna/net/tcp/stack.h"
+#include "luna/net/wire/icmpv4.h"
 
 namespace luna::tcp {
 
@@ -18,6 +20,17 @@ void Stack::OnIcmpError(const IcmpError& error, Time now) {
   if (events != 0) connection.Post(events);
 }
 
+void Stack::OnIcmp(absl::Span<const uint8_t> message, Time now) {
+  wire::Icmpv4Header header;
+  if (wire::Parse(message, &header) != wire::ParseResult::kOk) {
+    core_.drops.Count(stats::DropReason::kIcmpMalformed);
+  } else if (const std::optional<IcmpError> error = ParseIcmpError(message)) {
+    OnIcmpError(*error, now);
+  } else {
+    core_.drops.Count(stats::DropReason::kIcmpUnsupported);
+  }
+}
+
 void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
   mtu = std::clamp(mtu, kLeastMtu, core_.config.mtu);
   if (mtu == core_.config.mtu) {
@@ -26,8 +39,17 @@ void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
     path_mtus_[remote] = mtu;
   }
   table_.ForEach([&](Connection& connection) {
-    if (connection.tuple().remote.address == remote && !connection.finished_) connection.SetPathMtu(mtu, now);
+    if (connection.tuple().remote.address != remote || connection.finished_) return;
+    connection.route_mtu_ = static_cast<uint16_t>(mtu);
+    connection.SetPathMtu(mtu, now);
   });
+}
+
+void Stack::OnRouteMtu(Connection& connection, uint32_t mtu, Time now) {
+  mtu = std::clamp(mtu, kLeastMtu, core_.config.mtu);
+  if (connection.finished_ || mtu == connection.route_mtu_) return;
+  connection.route_mtu_ = static_cast<uint16_t>(mtu);
+  connection.SetPathMtu(mtu, now);
 }
 
 uint32_t Stack::PathMtu(const wire::IpAddress& remote) const {

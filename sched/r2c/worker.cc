@@ -1,6 +1,9 @@
 #include "luna/sched/r2c/worker.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include "glog/logging.h"
@@ -19,11 +22,15 @@ constexpr uint32_t kHeldPeerClosed = 1u << 1;
 constexpr Duration kShortestLinger = Duration::Milliseconds(20);
 constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 
+// An error quotes no more than makes 576 octets in all (RFC 1812 §4.3.2.3); some hosts quote a whole segment.
+constexpr size_t kLongestIcmpBytes = 2048;
+
 }  // namespace
 
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
     : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
   CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";
+  routes_version_ = parts.egress->routes_version();
 }
 
 // --- One iteration ---
@@ -65,6 +72,9 @@ tcp::Event Worker::Ingest(pmd::Packet&& frame) {
   switch (parts_.ingress->Accept(std::move(frame), &datagram)) {
     case ip::Ingress::Verdict::kDatagram:
       return parts_.stack->Ingest(std::move(datagram), now_);
+    case ip::Ingress::Verdict::kIcmp:
+      TakeIcmp(datagram.packet.data);
+      return {};
     case ip::Ingress::Verdict::kArp:
       if (parts_.arp != nullptr) parts_.arp->Accept(std::move(datagram.packet), now_, frames_);
       return {};
@@ -72,6 +82,19 @@ tcp::Event Worker::Ingest(pmd::Packet&& frame) {
       return {};
   }
   return {};
+}
+
+// What comes of it is posted, and delivered with the timers' events.
+void Worker::TakeIcmp(const zbuf::ZChain& message) {
+  std::array<std::byte, kLongestIcmpBytes> scratch;
+  absl::Span<const std::byte> bytes;
+  if (message.slice_count() == 1) {
+    bytes = message.front().span();
+  } else if (message.bytes() <= scratch.size()) {
+    message.CopyTo(absl::MakeSpan(scratch).first(message.bytes()));
+    bytes = absl::MakeConstSpan(scratch).first(message.bytes());
+  }  // else longer than an error may be, and cut up: none
+  parts_.stack->OnIcmp({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, now_);
 }
 
 void Worker::Flush() {
@@ -110,8 +133,18 @@ void Worker::PollControlPlane() {
   if (link_up && !link_was_up_ && parts_.arp != nullptr) parts_.arp->Announce(frames_);
   link_was_up_ = link_up;
   parts_.egress->Poll(now_, frames_);
+  if (parts_.egress->routes_version() != routes_version_) FollowRoutes();
   if (parts_.resolver == nullptr) return;
   for (const wire::IpAddress& next_hop : parts_.egress->TakeUnresolved()) parts_.resolver->Resolve(next_hop);
+}
+
+void Worker::FollowRoute(tcp::Connection& connection) {
+  parts_.stack->OnRouteMtu(connection, parts_.egress->PathMtu(connection.tuple().remote.address), now_);
+}
+
+void Worker::FollowRoutes() {
+  routes_version_ = parts_.egress->routes_version();
+  parts_.stack->ForEachConnection([this](tcp::Connection& connection) { FollowRoute(connection); });
 }
 
 // --- Deliver: the only place where application code runs ---
@@ -122,6 +155,7 @@ void Worker::Deliver(const tcp::Event& event) {
   Handler& handler = *attachment->handler;
   counters_.events_delivered.Increment();
   uint32_t what = event.what;
+  if (what & EventBits::kAccepted) FollowRoute(connection);
   if (what & EventBits::kAccepted) handler.OnAccepted(connection);
   if (what & EventBits::kConnected) handler.OnConnected(connection);
   if (what & EventBits::kWritable) {
@@ -138,6 +172,7 @@ void Worker::Deliver(const tcp::Event& event) {
       handler.OnPeerClosed(connection);
     }
   }
+  if (what & EventBits::kSoftError) handler.OnSoftError(connection);
   if (what & EventBits::kClosed) handler.OnClosed(connection, connection.close_reason());
 }
 
@@ -183,7 +218,10 @@ absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, H
                                                  const Delivery& delivery) {
   absl::StatusOr<wire::IpAddress> source = parts_.egress->SelectSource(remote.address);
   if (!source.ok()) return source.status();
-  return parts_.stack->Connect({*source, 0}, remote, Attach(handler, delivery), now_);
+  absl::StatusOr<tcp::Connection*> connection =
+      parts_.stack->Connect({*source, 0}, remote, Attach(handler, delivery), now_);
+  if (connection.ok()) FollowRoute(**connection);
+  return connection;
 }
 
 Time Worker::NextDeadline() const {

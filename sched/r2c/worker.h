@@ -115,6 +115,7 @@ class Worker {
   size_t ReceiveBurst();
   void ProcessInline(size_t frames);
   tcp::Event Ingest(pmd::Packet&& frame);
+  void TakeIcmp(const zbuf::ZChain& message);
   void Deliver(const tcp::Event& event);
   void Flush();
   void Transmit();
@@ -122,6 +123,9 @@ class Worker {
   bool DeliverTimers();
   void DeliverReadable(tcp::Connection& connection, const Attachment& attachment);
   void PollControlPlane();
+  // Tells TCP the MTU of the routes: of a new connection's, and of all when they changed (RFC 9293 SHLD-6).
+  void FollowRoute(tcp::Connection& connection);
+  void FollowRoutes();
   Attachment* Attach(Handler& handler, const Delivery& delivery);
 
   const WorkerParts parts_;
@@ -131,7 +135,8 @@ class Worker {
   ip::OutBatch batch_;               // from TCP to IP
   std::vector<pmd::Packet> frames_;  // from IP to the device; front ones first
   bool link_was_up_ = false;
-  timer::TimerWheel wheel_;  // the application's timers
+  uint64_t routes_version_ = 0;  // that the connections follow
+  timer::TimerWheel wheel_;      // the application's timers
   std::deque<Attachment> attachments_;
   std::vector<tcp::Listener*> listeners_;
   WorkerCounters counters_;

@@ -13,6 +13,7 @@
 // the hosts are gone fails the test (zbuf::TestSlab).
 
 #include <functional>
+#include <utility>
 
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
@@ -42,6 +43,8 @@ class TestHost {
   ip::Egress& egress() { return egress_; }
   zbuf::Slab& slab() { return slab_; }
   const stats::DropCounters& drops() const { return drops_; }
+  // In place of its own network's; the worker takes them with its next iteration.
+  void PublishRoutes(ip::RouteTable routes) { routes_.Publish(std::move(routes)); }
   wire::IpAddress address() const { return address_.address(); }
 
  private:

@@ -32,9 +32,10 @@ PacketSocketIo::PacketSocketIo(int fd, Capabilities capabilities, zbuf::Slab& sl
       frame_limit_(MaxFrameBytes(capabilities_.mtu)),
       reclaims_until_look_(kReclaimsBetweenLooks),
       messages_() {
-  const size_t longest = prefix_bytes_ != 0 ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_;
   slots_.reserve(kFramesPerCall);
-  for (size_t i = 0; i < kFramesPerCall; ++i) slots_.emplace_back(longest, prefix_bytes_);
+  for (size_t i = 0; i < kFramesPerCall; ++i) {
+    slots_.emplace_back(LongestFrame(frame_limit_, prefix_bytes_ != 0), prefix_bytes_);
+  }
 }
 
 PacketSocketIo::~PacketSocketIo() { close(fd_); }
@@ -61,7 +62,8 @@ size_t PacketSocketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
   }
   size_t n = 0;
   for (size_t i = 0; i < static_cast<size_t>(got); ++i) {
-    if (!TakeFrame(slots_[i], messages_[i], now, out[n])) {
+    const bool cut = (messages_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0;
+    if (cut || !TakeFrame(messages_[i].msg_len, frame_limit_, now, slots_[i], out[n])) {
       ++stats_.rx_dropped;
       continue;
     }
@@ -70,20 +72,6 @@ size_t PacketSocketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
     ++n;
   }
   return n;
-}
-
-bool PacketSocketIo::TakeFrame(ReceiveSlot& slot, const mmsghdr& message, Time now, Packet& out) {
-  const size_t bytes = message.msg_len;
-  if ((message.msg_hdr.msg_flags & MSG_TRUNC) != 0 || bytes < prefix_bytes_ + kMinLinkHeaderBytes) return false;
-  const size_t frame_bytes = bytes - prefix_bytes_;
-  VnetHeader header = {};
-  if (prefix_bytes_ != 0) std::memcpy(&header, slot.prefix(), sizeof(header));
-  const size_t limit = IsSuperPacket(header) ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_;
-  if (frame_bytes > limit) return false;
-  slot.Take(frame_bytes, out.data);
-  out.rx = {.arrival = now, .l4_checksum = ChecksumFrom(header)};
-  out.tx = {};
-  return true;
 }
 
 bool PacketSocketIo::IsSendable(Packet& packet) {

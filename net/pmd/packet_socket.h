@@ -80,8 +80,6 @@ class PacketSocketIo final : public PacketIo {
  private:
   // Fills slots from the front; how many the next call may read to.
   size_t FillSlots(size_t wanted);
-  // Moves the frame in `slot` to `out`; false when it is none that this link may carry.
-  bool TakeFrame(ReceiveSlot& slot, const mmsghdr& message, Time now, Packet& out);
   // True when the kernel can be given the frame at all.
   bool IsSendable(Packet& packet);
   // Up to kFramesPerCall sendable frames by one call; how many the kernel took, or -1 with errno.

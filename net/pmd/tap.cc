@@ -36,7 +36,7 @@ TapPacketIo::TapPacketIo(int fd, int control_fd, std::string name, Capabilities 
       reclaims_until_look_(kReclaimsBetweenLooks),
       frame_limit_(MaxFrameBytes(capabilities_.mtu)),
       prefix_bytes_(options.offloads ? kVnetHeaderBytes : 0),
-      slot_(options.offloads ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_, prefix_bytes_) {}
+      slot_(LongestFrame(frame_limit_, options.offloads), prefix_bytes_) {}
 
 TapPacketIo::~TapPacketIo() {
   // A persistent interface would keep them for a next user who knows nothing of super-packets.
@@ -53,7 +53,7 @@ size_t TapPacketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
     if (!slot_.Fill(slab_, stats_)) break;
     const ssize_t bytes = ReadFrame();
     if (bytes <= 0) break;
-    if (!TakeFrame(static_cast<size_t>(bytes), now, out[n])) {
+    if (!TakeFrame(static_cast<size_t>(bytes), frame_limit_, now, slot_, out[n])) {
       ++stats_.rx_dropped;
       continue;
     }
@@ -69,20 +69,6 @@ ssize_t TapPacketIo::ReadFrame() {
   const ssize_t bytes = readv(fd_, pieces.data(), static_cast<int>(pieces.size()));
   if (bytes < 0 && errno != EAGAIN && errno != EINTR) link_up_ = false;
   return bytes;
-}
-
-bool TapPacketIo::TakeFrame(size_t bytes, Time now, Packet& out) {
-  if (bytes < prefix_bytes_ + kMinLinkHeaderBytes) return false;
-  const size_t frame_bytes = bytes - prefix_bytes_;
-  VnetHeader header = {};
-  if (prefix_bytes_ != 0) std::memcpy(&header, slot_.prefix(), sizeof(header));
-  // The kernel cuts what does not fit without saying so: a read longer than any frame of this link is such a one.
-  const size_t limit = IsSuperPacket(header) ? std::max(frame_limit_, kMaxSuperFrameBytes) : frame_limit_;
-  if (frame_bytes > limit) return false;
-  slot_.Take(frame_bytes, out.data);
-  out.rx = {.arrival = now, .l4_checksum = ChecksumFrom(header)};
-  out.tx = {};
-  return true;
 }
 
 size_t TapPacketIo::TransmitBurst(absl::Span<Packet> packets) {

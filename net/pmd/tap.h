@@ -97,8 +97,6 @@ class TapPacketIo final : public PacketIo {
 
   // Into the slot; the length of prefix and frame, or as read(2).
   ssize_t ReadFrame();
-  // Moves the frame just read to `out`; false when it is none that this link may carry.
-  bool TakeFrame(size_t bytes, Time now, Packet& out);
   SendResult SendFrame(Packet& packet);
   void LookAtLink();
 

@@ -12,12 +12,16 @@
 //              DATA_VALID  somebody has verified it;
 //   gso_type   not NONE    a super-packet: segments not yet cut, or put together by GRO.
 //
-// Legacy layout, native byte order (what both devices have unless told otherwise). Pure functions, any thread.
+// Legacy layout, native byte order (what both devices have unless told otherwise). Pure functions, any thread, but for
+// TakeFrame().
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "luna/net/pmd/packet.h"
+#include "luna/net/pmd/receive_slot.h"
+#include "luna/sched/clock/time.h"
 
 namespace luna::pmd {
 
@@ -48,6 +52,11 @@ inline constexpr uint16_t kTcpChecksumAt = 16;
 // True when the frame stands for several segments, and so may be longer than the link's MTU allows.
 inline bool IsSuperPacket(const VnetHeader& header) { return header.gso_type != VnetHeader::kNoSegments; }
 
+// The longest frame, in octets, of a link that carries frames of `frame_limit` and, with such headers, super-packets.
+inline size_t LongestFrame(size_t frame_limit, bool headers) {
+  return headers ? std::max(frame_limit, kMaxSuperFrameBytes) : frame_limit;
+}
+
 // What the header says of the frame's TCP checksum. kUnknown: verify it.
 inline ChecksumStatus ChecksumFrom(const VnetHeader& header) {
   // A sum that is to be stored elsewhere is not that of a TCP segment (a tunnel's, say).
@@ -67,6 +76,12 @@ inline VnetHeader VnetHeaderFor(const TxMeta& tx) {
   header.header_bytes = static_cast<uint16_t>(header.checksum_start + tx.l4_bytes);
   return header;
 }
+
+// Moves the frame that a device read into `slot`, which has a header in front if the slot has a prefix, to `out`, with
+// what the header says of it. `read_bytes` is of both. False, with nothing moved, for what such a link may not carry:
+// too short, or longer than `frame_limit` and no super-packet. (Linux cuts what does not fit without saying so; the
+// slot has room for more than fits.) Thread: the slot's.
+bool TakeFrame(size_t read_bytes, size_t frame_limit, Time now, ReceiveSlot& slot, Packet& out);
 
 }  // namespace luna::pmd
 

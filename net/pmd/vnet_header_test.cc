@@ -1,6 +1,9 @@
 #include "luna/net/pmd/vnet_header.h"
 
+#include <cstring>
+
 #include "gtest/gtest.h"
+#include "luna/mem/zbuf/testing/test_slab.h"
 
 namespace luna::pmd {
 namespace {
@@ -42,6 +45,41 @@ TEST(VnetHeader, AsksForWhatTxMetaAsksFor) {
   EXPECT_EQ(checksum.checksum_start, 38);
   EXPECT_EQ(checksum.checksum_offset, 16);
   EXPECT_EQ(checksum.header_bytes, 70);
+}
+
+// Lengths without the header; the link takes 1518 octets.
+TEST(VnetHeader, TakesWhatALinkMayCarry) {
+  struct Case {
+    size_t bytes;
+    bool header;
+    uint8_t gso_type;
+    bool taken;
+  };
+  constexpr uint8_t kSuper = VnetHeader::kTcpV4;
+  for (const Case& c :
+       {Case{13, false, 0, false}, Case{14, false, 0, true}, Case{1518, false, 0, true}, Case{1519, false, 0, false},
+        Case{13, true, 0, false}, Case{14, true, 0, true}, Case{1519, true, 0, false}, Case{1519, true, kSuper, true},
+        Case{kMaxSuperFrameBytes, true, kSuper, true}, Case{kMaxSuperFrameBytes + 1, true, kSuper, false}}) {
+    SCOPED_TRACE(c.bytes);
+    zbuf::TestSlab memory;
+    IoStats stats;
+    const size_t prefix = c.header ? kVnetHeaderBytes : 0;
+    ReceiveSlot slot(LongestFrame(1518, c.header), prefix);
+    ASSERT_TRUE(slot.Fill(memory.slab(), stats));
+    if (c.header) {
+      VnetHeader header = {};
+      header.flags = VnetHeader::kDataValid;
+      header.gso_type = c.gso_type;
+      std::memcpy(slot.pieces()[0].iov_base, &header, sizeof(header));
+    }
+    Packet packet;
+    const Time now = Time::FromNanoseconds(5);
+    ASSERT_EQ(TakeFrame(prefix + c.bytes, 1518, now, slot, packet), c.taken);
+    EXPECT_EQ(packet.bytes(), c.taken ? c.bytes : 0);
+    if (!c.taken) continue;
+    EXPECT_EQ(packet.rx.arrival, now);
+    EXPECT_EQ(packet.rx.l4_checksum, c.header ? ChecksumStatus::kGood : ChecksumStatus::kUnknown);
+  }
 }
 
 }  // namespace

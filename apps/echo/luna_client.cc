@@ -1,8 +1,10 @@
 #include "luna/apps/echo/luna_client.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "luna/apps/echo/pattern.h"
 
 namespace luna::apps {
@@ -77,10 +79,16 @@ void LunaClient::OnPeerClosed(tcp::Connection& connection) { connection.Close();
 
 void LunaClient::OnClosed(tcp::Connection& connection, tcp::CloseReason reason) {
   auto* channel = static_cast<LunaChannel*>(connection.context());
+  std::string why = tcp::Name(reason);
+  const tcp::NetworkError error = connection.soft_error();
+  const bool gave_up = reason == tcp::CloseReason::kTimedOut || reason == tcp::CloseReason::kUnreachable;
+  if (gave_up && error != tcp::NetworkError::kNone && error != tcp::NetworkError::kNoAnswer) {
+    absl::StrAppend(&why, " (", tcp::Name(error), ")");
+  }
   if (channel == nullptr) {
-    workload_.OnConnectFailed(tcp::Name(reason));
+    workload_.OnConnectFailed(why);
   } else {
-    workload_.OnClosed(channel->stream, tcp::Name(reason));
+    workload_.OnClosed(channel->stream, why);
   }
 }
 

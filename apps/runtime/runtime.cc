@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/kernel_icmp.h"
 #include "luna/apps/runtime/signals.h"
 #include "luna/ctrl/netlink/mirror.h"
 #include "luna/ctrl/netlink/mnl_socket.h"
@@ -257,7 +258,20 @@ absl::Status Runtime::InitNetwork() {
   parts.resolver = control_plane_.get();
   parts.poller = poller_.get();
   worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
+  if (absl::Status status = HearKernelsIcmp(); !status.ok()) return status;
   return InstallRules();
+}
+
+absl::Status Runtime::HearKernelsIcmp() {
+  if (control_plane_ == nullptr) return absl::OkStatus();
+  auto icmp =
+      KernelIcmp::Open(*poller_, [this](const tcp::IcmpError& error) { stack_->OnIcmpError(error, worker_->now()); });
+  if (!icmp.ok()) {
+    return absl::Status(icmp.status().code(),
+                        absl::StrCat("--device=", options_.device, ": ", icmp.status().message(), "; run as root"));
+  }
+  kernel_icmp_ = *std::move(icmp);
+  return absl::OkStatus();
 }
 
 absl::Status Runtime::InstallRules() {
@@ -316,6 +330,7 @@ int Runtime::Finish() { return ReleaseAll() == 0 ? 0 : 1; }
 size_t Runtime::ReleaseAll() {
   if (slab_ == nullptr || released_) return 0;
   released_ = true;
+  kernel_icmp_.reset();
   worker_.reset();
   stack_.reset();
   egress_.reset();

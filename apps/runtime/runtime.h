@@ -26,6 +26,8 @@
 
 namespace luna::apps {
 
+class KernelIcmp;
+
 class Runtime {
  public:
   // Errors name the flag that is to be mended, as these options usually come from flags.
@@ -72,6 +74,7 @@ class Runtime {
   absl::Status InitPcap();
   absl::Status InitAddresses();
   absl::Status InitNetwork();
+  absl::Status HearKernelsIcmp();
   absl::Status InstallRules();
   // Takes down what holds objs; returns how many are still out.
   size_t ReleaseAll();
@@ -90,6 +93,7 @@ class Runtime {
   std::vector<uint16_t> listen_ports_;
   std::unique_ptr<r2c::KernelPoller> poller_;
   std::unique_ptr<ControlPlane> control_plane_;
+  std::unique_ptr<KernelIcmp> kernel_icmp_;  // with a control plane of the kernel's
   ip::SnapshotBox<ip::RouteTable> static_routes_;
   std::unique_ptr<ip::Arp> arp_;
   std::unique_ptr<ip::Ingress> ingress_;

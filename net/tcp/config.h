@@ -78,10 +78,10 @@ struct StackConfig : ConnectionOptions {
   bool delay_fin_ack = false;
   uint32_t challenge_acks_per_second = 1000;    // RFC 5961 §7, on average; the exact number is secret
   uint32_t challenge_acks_per_connection = 10;  // of them, each second
-  // Answers to segments at RCV.NXT - 1, such as keep-alive and some window probes are, each second. Not of the challenge
-  // ACKs: strangers can use those up.
+  // Answers to segments at RCV.NXT - 1, such as keep-alive and some window probes are, each second. Not of the
+  // challenge ACKs: strangers can use those up.
   uint32_t probe_answers_per_connection = 10;
-  uint32_t resets_per_second = 1000;            // replies to segments without a connection
+  uint32_t resets_per_second = 1000;  // replies to segments without a connection
   // --- Life cycle ---
   Duration time_wait = Duration::Milliseconds(1000);  // RFC 9293 §3.4.2: 2 MSL = 4 min; short with RFC 6191 reuse
   uint32_t time_wait_limit = 1u << 18;                // records; the oldest goes first

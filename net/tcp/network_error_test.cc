@@ -232,6 +232,17 @@ TEST(PathMtu, OneConnectionsRouteIsBelievedWhenItChanges) {
   EXPECT_EQ(c.Info(t.now()).pmtu, 1500u);
 }
 
+// Whoever says less of the two is right: the table's word does not undo what was said of the host.
+TEST(PathMtu, ARouteTableDoesNotUndoWhatWasSaidOfAHost) {
+  StackTester t;
+  t.stack().OnPathMtu(t.peer().endpoint.address, 1000, t.now());
+  Connection& c = t.Establish();
+  t.stack().OnRouteMtu(c, 1500, t.now());
+  EXPECT_EQ(c.sender().mss(), 960u);
+  t.stack().OnRouteMtu(c, 800, t.now());
+  EXPECT_EQ(c.sender().mss(), 760u);
+}
+
 // --- The parser ---
 
 std::vector<uint8_t> Message(uint8_t type, uint8_t code, uint16_t mtu = 0, size_t quoted_tcp = 8, uint8_t protocol = 6,

@@ -41,7 +41,8 @@ class Receiver {
   void SetClamp(uint32_t bytes) { clamp_bytes_ = bytes == 0 ? kMaxWindowBytes : bytes; }
   // The window field of a SYN: unscaled, and never less than an earlier SYN's.
   uint16_t AdvertiseInSyn(uint32_t buffer_bytes) {
-    syn_window_ = std::max(syn_window_, static_cast<uint16_t>(std::min({buffer_bytes, clamp_bytes_, uint32_t{0xffff}})));
+    syn_window_ =
+        std::max(syn_window_, static_cast<uint16_t>(std::min({buffer_bytes, clamp_bytes_, uint32_t{0xffff}})));
     edge_ = Max(edge_, nxt_ + syn_window_);
     return syn_window_;
   }

@@ -91,7 +91,7 @@ class Stack {
   void OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now);
   // The same for one connection, which remembers it: to say it again changes nothing, so that what ICMP has lowered
   // since stays low until the route itself changes. For whoever asks a route table: when a connection begins, and for
-  // each connection when the table changed. O(1).
+  // each connection when the table changed. Never more than OnPathMtu() said of that host. O(1).
   void OnRouteMtu(Connection& connection, uint32_t mtu, Time now);
 
   // When NextEvent() may have something to do at the earliest.

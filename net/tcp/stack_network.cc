@@ -46,7 +46,7 @@ void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
 }
 
 void Stack::OnRouteMtu(Connection& connection, uint32_t mtu, Time now) {
-  mtu = std::clamp(mtu, kLeastMtu, core_.config.mtu);
+  mtu = std::clamp(mtu, kLeastMtu, PathMtu(connection.tuple().remote.address));
   if (connection.finished_ || mtu == connection.route_mtu_) return;
   connection.route_mtu_ = static_cast<uint16_t>(mtu);
   connection.SetPathMtu(mtu, now);

@@ -60,7 +60,10 @@ uint32_t Connection::OnTimer(Time now) {
   }
   if (retransmit_deadline_ <= now) events |= OnRetransmitTimer(now);
   if (state_ != State::kClosed && life_deadline_ <= now) events |= OnLifeTimer(now);
-  if (state_ != State::kClosed) Rearm();
+  if (state_ == State::kClosed) return events;
+  // The entry of the last flight's time-out, left where it was, has come due behind it: within a time-out all is over.
+  if (sender_.flight() == 0) sender_.OnIdle();
+  Rearm();
   return events;
 }
 

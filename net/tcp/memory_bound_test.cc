@@ -15,6 +15,7 @@ using stats::DropReason;
 using testing::kRst;
 using testing::Peer;
 using testing::StackTester;
+using testing::SynOptions;
 
 StackConfig Bounded(uint64_t bytes) {
   StackConfig config = StackTester::Plain();
@@ -76,6 +77,24 @@ TEST(MemoryBound, OneThatEndsWhileItWaitsIsForgotten) {
   t.TakeEvents();
   t.In({});
   EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// The records of what was in flight are not payload, and no limit counts them: an idle connection has few.
+TEST(MemoryBound, ABurstOfLongAgoCostsNothing) {
+  StackConfig config = StackTester::Plain();
+  config.initial_window_segments = 400;
+  StackTester t(config);
+  t.peer().syn_options = SynOptions(100);
+  Connection& c = t.Establish();
+  t.Send(std::string(30000, 'x'));
+  EXPECT_GE(c.sender().board().capacity(), 300u);
+  t.In({});
+  t.Run(Duration::Seconds(2));
+  EXPECT_LE(c.sender().board().capacity(), 64u);
+  t.Send(std::string(30000, 'y'));
+  t.TakeOut();
+  t.In({});
+  EXPECT_EQ(t.stack().held_bytes(), 0u);
 }
 
 // A Send() after the end takes nothing and waits for nothing: what waits must not be reaped.

@@ -29,15 +29,19 @@ void Scoreboard::Grow() {
   first_ = 0;
 }
 
-// A burst of long ago must not cost an idle connection its memory.
+// A burst of long ago must not cost a connection its memory for ever.
 void Scoreboard::Emptied() {
-  if (capacity_ > kKeptRecords && most_ < capacity_ / 4) {
-    delete[] heap_;
-    capacity_ = kInlineRecords;
-    std::fill(std::begin(inline_), std::end(inline_), Record());
-  }
+  if (most_ < capacity_ / 4) GiveBack();
   first_ = 0;
   most_ = 0;
+}
+
+void Scoreboard::GiveBack() {
+  if (count_ > 0 || capacity_ <= kKeptRecords) return;
+  delete[] heap_;
+  capacity_ = kInlineRecords;
+  std::fill(std::begin(inline_), std::end(inline_), Record());
+  first_ = 0;
 }
 
 void Scoreboard::Push(SeqNum seq, uint32_t bytes, bool fin, bool push, bool ever, Time now) {

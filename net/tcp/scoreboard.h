@@ -7,7 +7,7 @@
 // One record of 16 octets per segment, in the order of sequence numbers, in a ring: sending pushes at the back, a
 // cumulative acknowledgement pops from the front. A few records lie inside the object; beyond that the ring lives on
 // the heap and doubles, so that no packet costs an allocation, and goes back inside once it is empty and was little
-// used. Times are those of the last transmission.
+// used, or the sender has fallen idle. Times are those of the last transmission.
 //
 // The accounts are Linux's: a segment is delivered (SACKed), or lost, or neither; a lost one may be retransmitted,
 // which puts it in flight again. So, in octets and in segments,
@@ -150,6 +150,9 @@ class Scoreboard {
   uint32_t pipe() const { return bytes_ - sacked_.bytes - lost_.bytes + retransmitted_.bytes; }
   // One past the highest SACKed number ("fack"); SND.UNA when nothing is SACKed. Pre: !empty().
   SeqNum highest_sacked() const { return sacked_.segments > 0 ? highest_sacked_ : front().seq; }
+
+  // The sender is idle: what a burst has left on the heap, beyond a little, goes back. No effect unless empty. O(1).
+  void GiveBack();
 
   // Records that fit without the heap being touched.
   size_t capacity() const { return capacity_; }

@@ -211,6 +211,8 @@ class Sender {
   // Of the last data or FIN; Time() before that.
   Time last_sent() const { return last_sent_; }
 
+  // Nothing has been in flight for a while: memory that only a burst needs goes back.
+  void OnIdle() { board_.GiveBack(); }
   void Clear();
 
  private:

@@ -83,6 +83,7 @@ void Connection::EnterClosed(CloseReason reason) {
   sender_.Clear();
   if (app_closed_) receiver_.Clear();
   if (std::exchange(waiting_for_room_, false)) std::erase(core_.waiting_for_room, this);
+  if (std::exchange(held_down_, false)) std::erase(core_.held_down, this);
   Account();
   if (!finished_) {
     finished_ = true;

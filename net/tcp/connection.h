@@ -166,10 +166,17 @@ class Connection final : private timer::Timer {
   bool SendQueueFull() const;
   // After anything that took in or let go of payload. O(1), but for waking who waited for room.
   void Account();
-  void WakeWaiting();
+  // Where there is room again: tells those who wait for it, and whose windows were held down.
+  static void WakeWaiting(Core& core);
+  void NoteHeldDown();
   void WaitForRoom();
   // The window field of the next segment.
-  uint16_t Window() { return receiver_.Advertise(mss_, core_.held_bytes < core_.held_pressure); }
+  uint16_t Window() {
+    const bool grow = core_.held_bytes < core_.held_pressure;
+    if (!grow) [[unlikely]]
+      NoteHeldDown();
+    return receiver_.Advertise(mss_, grow);
+  }
   uint32_t send_limit() const { return options_.send_buffer_bytes; }
 
   // How far the receive buffer may grow.
@@ -339,6 +346,7 @@ class Connection final : private timer::Timer {
   bool keep_probe_pending_ = false;  // a keep-alive probe is to be sent
   bool lingering_ = false;           // kLingered is owed
   bool waiting_for_room_ = false;    // in core_.waiting_for_room
+  bool held_down_ = false;           // in core_.held_down
   bool orphan_ = false;              // counted in core_.orphans
   bool may_fragment_ = false;        // the path takes less than the smallest segments we make: DF is clear
   bool has_urgent_ = false;          // urgent_ is ahead of what was read

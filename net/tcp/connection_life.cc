@@ -120,19 +120,31 @@ void Connection::Account() {
   const uint32_t held = sender_.queue().bytes() + receiver_.readable_bytes() + receiver_.out_of_order().bytes();
   core_.held_bytes += held;
   core_.held_bytes -= std::exchange(held_bytes_, held);
-  if (!core_.waiting_for_room.empty()) [[unlikely]]
-    WakeWaiting();
+  if (!core_.waiting_for_room.empty() || !core_.held_down.empty()) [[unlikely]]
+    WakeWaiting(core_);
 }
 
 // Below the mark at which windows open again there is room worth waking for.
-void Connection::WakeWaiting() {
-  if (core_.held_bytes >= core_.held_pressure) return;
-  for (Connection* connection : core_.waiting_for_room) {
+void Connection::WakeWaiting(Core& core) {
+  if (core.held_bytes >= core.held_pressure) return;
+  for (Connection* connection : core.waiting_for_room) {
     connection->waiting_for_room_ = false;
     connection->want_writable_ = false;
     connection->Post(EventBits::kWritable);
   }
-  core_.waiting_for_room.clear();
+  core.waiting_for_room.clear();
+  for (Connection* connection : core.held_down) {
+    connection->held_down_ = false;
+    if (connection->receiver_.NeedsWindowUpdate(connection->mss_)) connection->AckNow();
+  }
+  core.held_down.clear();
+}
+
+// The peer has to hear of it when the pressure is gone: no other occasion need come.
+void Connection::NoteHeldDown() {
+  if (held_down_ || !CanReceive(state_) || !receiver_.NeedsWindowUpdate(mss_)) return;
+  held_down_ = true;
+  core_.held_down.push_back(this);
 }
 
 // No acknowledgement of its own may be under way that would raise kWritable: others have taken the memory.

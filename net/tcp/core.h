@@ -102,6 +102,7 @@ struct Core {
   const uint64_t held_limit;
   const uint64_t held_pressure;               // from here on windows do not open
   std::vector<Connection*> waiting_for_room;  // of Send(), at that limit; each at most once
+  std::vector<Connection*> held_down;         // their windows, by that pressure; each at most once
   uint32_t orphans = 0;                       // connections that the application has closed
   ip::OutBatch replies;                       // leave before the connections' own segments
   std::vector<Connection*> output;            // have something to send; each at most once

@@ -151,6 +151,55 @@ TEST(MemoryBound, WindowsStopOpeningAndPayloadIsRefused) {
   EXPECT_EQ(t.last().header.window, 10000u);
 }
 
+// Whose window was held down hears of it when others have let go.
+TEST(MemoryBound, WindowsOpenWhenItIsOver) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = 8000;
+  config.initial_window_segments = 20;
+  StackTester t(config);
+  Connection& reader = t.Establish();
+  Peer& first = t.peer();
+  Peer& second = t.NewPeer();
+  Connection& hog = t.Establish();
+  EXPECT_EQ(hog.Send(t.Chain(std::string(16000, 'h'))), SendResult::kOk);
+  t.Poll();
+  t.SwitchTo(first);
+  for (int i = 0; i < 8; ++i) t.Data(std::string(1000, 'x'));
+  EXPECT_EQ(t.drops(DropReason::kTcpMemory), 4u);
+  EXPECT_EQ(reader.Read().bytes(), 4000u);
+  t.TakeOut();
+  t.SwitchTo(second);
+  t.In({.ack = 501});  // still too much
+  EXPECT_EQ(t.Out(), "");
+  t.In({.ack = 16001});
+  const auto out = t.TakeOut();
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].tuple.remote, first.endpoint);
+  EXPECT_EQ(out[0].header.window, 8000u);
+}
+
+TEST(MemoryBound, OneThatEndsWithItsWindowHeldDownIsForgotten) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = 4000;
+  config.initial_window_segments = 20;
+  StackTester t(config);
+  Connection& reader = t.Establish();
+  Peer& first = t.peer();
+  Peer& second = t.NewPeer();
+  Connection& hog = t.Establish();
+  EXPECT_EQ(hog.Send(t.Chain(std::string(15500, 'h'))), SendResult::kOk);
+  t.Poll();
+  t.SwitchTo(first);
+  for (int i = 0; i < 4; ++i) t.Data(std::string(1000, 'x'));
+  EXPECT_EQ(reader.Read().bytes(), 4000u);
+  t.In({.flags = kRst});
+  EXPECT_EQ(t.stack().Reap(), 1u);
+  t.TakeOut();
+  t.SwitchTo(second);
+  t.In({.ack = 15501});
+  EXPECT_EQ(t.Out(), "");
+}
+
 TEST(MemoryBound, NothingAheadOfAHoleIsKeptNearIt) {
   StackTester t(Bounded(2000));
   t.Establish();

@@ -203,7 +203,7 @@ size_t Stack::Reap() {
     ++reaped;
   }
   // What they held unread is free now.
-  if (reaped > 0 && !core_.waiting_for_room.empty()) core_.waiting_for_room.front()->WakeWaiting();
+  if (reaped > 0) Connection::WakeWaiting(core_);
   return reaped;
 }
 

@@ -111,6 +111,8 @@ struct StackConfig : ConnectionOptions {
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
   // ICMP lowers a path's MTU no further than this; what does not fit then may be fragmented (RFC 1191 §3).
   uint32_t min_path_mtu = 552;
+  // After so long the path is tried with large segments again (RFC 1191 §6.3: 10 minutes, and not less than 5).
+  Duration path_mtu_life = Duration::Seconds(600);
   // RFC 5461 §3.1: unreachable networks and hosts end a handshake, too. RFC 9293 MUST-56 says no.
   bool soft_errors_end_handshake = false;
   // --- Sending ---

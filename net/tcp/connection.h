@@ -265,6 +265,10 @@ class Connection final : private timer::Timer {
   uint32_t OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu, Time now);
   void LowerPathMtu(uint32_t mtu, Time now);
   void SetPathMtu(uint32_t mtu, Time now);
+  // A route says so.
+  void SetRouteMtu(uint32_t mtu, Time now);
+  // What ICMP has said of the path is too old.
+  void ForgetPathMtu(Time now) { SetRouteMtu(route_mtu_, now); }
   uint32_t SendMss() const;
 
   // What Info() tells beside the halves' own numbers.
@@ -323,8 +327,9 @@ class Connection final : private timer::Timer {
   uint32_t persist_count_ = 0;      // window probes since the window closed, for the back-off
   uint32_t unanswered_probes_ = 0;  // window probes since the peer's last segment, for R2
   Time syn_sent_at_;
-  Time ts_recent_at_;      // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
-  uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
+  Time path_mtu_until_ = Time::Infinite();  // then what ICMP has said is forgotten
+  Time ts_recent_at_;                       // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
+  uint8_t syns_sent_ = 0;                   // saturates; more than one: Karn
   uint16_t peer_mss_ = kDefaultMss;
   uint16_t mss_ = 0;        // what we can receive in one segment
   uint16_t path_mtu_ = 0;   // as far as is known

@@ -195,7 +195,15 @@ uint32_t Connection::OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu
 void Connection::LowerPathMtu(uint32_t mtu, Time now) {
   if (mtu >= path_mtu_) return;
   if (mtu < core_.config.min_path_mtu) may_fragment_ = true;
+  path_mtu_until_ = now + core_.config.path_mtu_life;
   SetPathMtu(std::max(mtu, core_.config.min_path_mtu), now);
+}
+
+void Connection::SetRouteMtu(uint32_t mtu, Time now) {
+  route_mtu_ = static_cast<uint16_t>(std::min(mtu, core_.config.mtu));
+  path_mtu_until_ = Time::Infinite();
+  may_fragment_ = false;
+  SetPathMtu(mtu, now);
 }
 
 void Connection::SetPathMtu(uint32_t mtu, Time now) {

@@ -166,6 +166,42 @@ TEST(PathMtu, TooBigNeverRaises) {
   EXPECT_EQ(c.sender().mss(), 1000u);
 }
 
+// RFC 1191 §6.3: the path may have become wider; after ten minutes it is tried again, at least.
+TEST(PathMtu, WhatTooBigSaidIsForgottenAfterTenMinutes) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.Send(std::string(1460, 'x'));
+  Icmp(t, NetworkError::kMessageTooBig, 1, 100);  // below the floor
+  t.In({});
+  const auto converse = [&](int minutes) {
+    for (int i = 0; i < minutes * 6; ++i) {
+      t.Run(Duration::Seconds(10));
+      t.Send("x");
+      t.In({});
+    }
+    t.TakeOut();
+  };
+  converse(9);
+  EXPECT_EQ(c.sender().mss(), 512u);
+  converse(2);
+  EXPECT_EQ(c.sender().mss(), 1460u);
+  EXPECT_EQ(c.Info(t.now()).pmtu, 1500u);
+  t.Send(std::string(1460, 'x'));
+  EXPECT_TRUE(t.last().dont_fragment);
+  Icmp(t, NetworkError::kMessageTooBig, c.sender().una() - c.sender().iss(), 1040);  // it has not
+  EXPECT_EQ(c.sender().mss(), 1000u);
+  t.In({});
+  t.stack().OnPathMtu(t.peer().endpoint.address, 1200, t.now());  // a route knows better, and for good
+  t.In({});
+  converse(12);
+  EXPECT_EQ(c.sender().mss(), 1160u);
+  t.Send("x");
+  Icmp(t, NetworkError::kMessageTooBig, c.sender().una() - c.sender().iss(), 1040);
+  t.In({});
+  converse(12);
+  EXPECT_EQ(c.sender().mss(), 1160u);
+}
+
 TEST(PathMtu, BelowTheFloorSegmentsMayBeFragmented) {
   StackTester t;
   Connection& c = t.Establish();

@@ -61,7 +61,7 @@ absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::End
   if (InUse(tuple)) return absl::AlreadyExistsError(absl::StrCat("connection ", tuple.ToString(), " exists"));
   Connection* connection = pool_.New(core_, options);
   connection->owner_ = owner;
-  connection->path_mtu_ = connection->route_mtu_ = static_cast<uint16_t>(PathMtu(remote.address));
+  connection->SetRouteMtu(PathMtu(remote.address), now);
   connection->StartActive(tuple, InitialSequenceNumber(core_.config.secret, tuple, now),
                           TimestampOffset(core_.config.secret, tuple), now);
   table_.Insert(connection);

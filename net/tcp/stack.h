@@ -81,7 +81,7 @@ class Stack {
   // An ICMP error that quotes a segment of ours (see icmp.h). Believed only when the number it quotes is in flight (RFC
   // 5927 §4.1). Hard errors end a handshake and nothing else (RFC 5461); the others can be read as
   // Connection::soft_error() (RFC 9293 MUST-47, MUST-56, SHLD-25). "Too big" lowers that connection's segment size,
-  // down to min_path_mtu, and never raises it. O(1).
+  // down to min_path_mtu, for path_mtu_life, and never raises it. O(1).
   void OnIcmpError(const IcmpError& error, Time now);
   // The same for an ICMP message as it came, from its type octet on. One that is broken, or no error about a segment,
   // is counted. Any bytes; O(length).
@@ -90,8 +90,9 @@ class Stack {
   // (RFC 9293 SHLD-6). Holds for present and later connections. O(connections).
   void OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now);
   // The same for one connection, which remembers it: to say it again changes nothing, so that what ICMP has lowered
-  // since stays low until the route itself changes. For whoever asks a route table: when a connection begins, and for
-  // each connection when the table changed. Never more than OnPathMtu() said of that host. O(1).
+  // since stays low until the route itself changes, or its time is over. For whoever asks a route table: when a
+  // connection begins, and for each connection when the table changed. Never more than OnPathMtu() said of that host.
+  // O(1).
   void OnRouteMtu(Connection& connection, uint32_t mtu, Time now);
 
   // When NextEvent() may have something to do at the earliest.

@@ -89,7 +89,7 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
 Connection* Stack::NewPassive(const Listener& listener, const Segment& syn) {
   const auto& options = listener.options().connection;
   Connection* connection = pool_.New(core_, options.has_value() ? *options : core_.config);
-  connection->path_mtu_ = connection->route_mtu_ = static_cast<uint16_t>(PathMtu(syn.tuple.remote.address));
+  connection->SetRouteMtu(PathMtu(syn.tuple.remote.address), syn.arrival);
   return connection;
 }
 

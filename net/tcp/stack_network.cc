@@ -32,24 +32,21 @@ void Stack::OnIcmp(absl::Span<const uint8_t> message, Time now) {
 }
 
 void Stack::OnPathMtu(const wire::IpAddress& remote, uint32_t mtu, Time now) {
-  mtu = std::clamp(mtu, kLeastMtu, core_.config.mtu);
+  mtu = std::min(std::max(mtu, kLeastMtu), core_.config.mtu);
   if (mtu == core_.config.mtu) {
     path_mtus_.erase(remote);
   } else if (path_mtus_.size() < kMostPathMtus || path_mtus_.contains(remote)) {
     path_mtus_[remote] = mtu;
   }
   table_.ForEach([&](Connection& connection) {
-    if (connection.tuple().remote.address != remote || connection.finished_) return;
-    connection.route_mtu_ = static_cast<uint16_t>(mtu);
-    connection.SetPathMtu(mtu, now);
+    if (connection.tuple().remote.address == remote && !connection.finished_) connection.SetRouteMtu(mtu, now);
   });
 }
 
 void Stack::OnRouteMtu(Connection& connection, uint32_t mtu, Time now) {
-  mtu = std::clamp(mtu, kLeastMtu, PathMtu(connection.tuple().remote.address));
+  mtu = std::min(std::max(mtu, kLeastMtu), PathMtu(connection.tuple().remote.address));
   if (connection.finished_ || mtu == connection.route_mtu_) return;
-  connection.route_mtu_ = static_cast<uint16_t>(mtu);
-  connection.SetPathMtu(mtu, now);
+  connection.SetRouteMtu(mtu, now);
 }
 
 uint32_t Stack::PathMtu(const wire::IpAddress& remote) const {

@@ -100,7 +100,8 @@ struct StackConfig : ConnectionOptions {
   // was given another size than the stack's receive_buffer_bytes. The window scale follows from the larger one.
   uint32_t receive_buffer_max_bytes = 4u << 20;
   // Slices that a connection may hold unread, and that it may queue. Each pins an obj, however few octets it has:
-  // without these limits a peer could have the whole slab with segments of one octet.
+  // without these limits a peer could have the whole slab with segments of one octet. At the first limit what is unread
+  // is copied together, into slices of 8 to 16 KB: 4,096 of them are 32 MB and more.
   uint32_t receive_slices_limit = 4096;  // more full segments than receive_buffer_max_bytes holds
   uint32_t send_slices_limit = 2048;
   // Payload that all connections together hold, unread, out of order, queued and unacknowledged. 0: no bound. At three

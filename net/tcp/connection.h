@@ -208,6 +208,7 @@ class Connection final : private timer::Timer {
   uint32_t OnUrgent(const Segment& segment);
   void TrimToWindow(Segment* segment);
   uint32_t OnText(Segment& segment, Time now);
+  bool HasRoomFor(const Segment& segment);
   uint32_t OnTextInOrder(Segment& segment, Time now);
   void OnTextAhead(Segment& segment);
   uint32_t OnFin(const Segment& segment, Time now);
@@ -284,6 +285,7 @@ class Connection final : private timer::Timer {
     uint32_t data_segments_in = 0;
     uint32_t data_segments_out = 0;
     uint32_t segments_retransmitted = 0;
+    uint32_t segments_ahead = 0;  // that came out of order
   };
   void Count(SeqNum una_before, SeqNum nxt_before, bool fin_was_acknowledged, bool fin_was_received);
 

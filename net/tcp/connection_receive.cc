@@ -55,12 +55,7 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   }
   NoteCongestionMark(s);
   const bool in_order = s.seq == receiver_.nxt();
-  // Many tiny segments pin an obj each: the peer has to wait although the window has octets left. What lies ahead of a
-  // hole does not count against the segment that fills it.
-  const size_t held = receiver_.readable_slices() + (in_order ? 0 : receiver_.out_of_order().slices());
-  const bool no_room = core_.held_bytes >= (in_order ? core_.held_limit : core_.held_pressure);
-  if (no_room) core_.counters.memory_refused.Increment();
-  if (no_room || held >= core_.config.receive_slices_limit) {
+  if (!HasRoomFor(s)) {
     core_.drops.Count(DropReason::kTcpMemory);
     s.TrimAfter(s.seq);
     AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too
@@ -73,6 +68,21 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   if (in_order) return OnTextInOrder(s, now);
   OnTextAhead(s);
   return 0;
+}
+
+bool Connection::HasRoomFor(const Segment& s) {
+  const bool in_order = s.seq == receiver_.nxt();
+  if (core_.held_bytes >= (in_order ? core_.held_limit : core_.held_pressure)) {
+    core_.counters.memory_refused.Increment();
+    return false;
+  }
+  // Many tiny segments pin an obj each. The window has promised room for their octets: they are copied together. What
+  // lies ahead of a hole does not count against the segment that fills it.
+  const size_t limit = core_.config.receive_slices_limit;
+  const size_t ahead = in_order ? 0 : receiver_.out_of_order().slices();
+  if (receiver_.readable_slices() + ahead < limit) return true;
+  if (receiver_.readable_slices() >= limit / 2) receiver_.CopyTogether(core_.slab);
+  return receiver_.readable_slices() + ahead < limit;
 }
 
 uint32_t Connection::OnTextInOrder(Segment& s, Time now) {
@@ -89,6 +99,7 @@ uint32_t Connection::OnTextInOrder(Segment& s, Time now) {
 
 void Connection::OnTextAhead(Segment& s) {
   const SeqNum start = s.seq;
+  ++tally_.segments_ahead;
   if (!receiver_.AcceptOutOfOrder(start, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
   if (sack_) sacks_.OnStored(start, receiver_.out_of_order());
   acks_.OnOutOfOrder();  // at once, one for each (RFC 5681 §4.2)

@@ -12,9 +12,11 @@
 // down, while what was promised stays acceptable, as RFC 7323 §2.4 has it.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
+#include "luna/mem/zbuf/slab.h"
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/tcp/config.h"
 #include "luna/net/tcp/reassembly.h"
@@ -37,6 +39,8 @@ class Receiver {
   // closes as data comes. As much as the window scale can express.
   void SetBuffer(uint32_t bytes) { buffer_bytes_ = std::min(bytes, uint32_t{0xffff} << shift_); }
   uint32_t buffer_bytes() const { return buffer_bytes_; }
+  // The largest window that will be offered.
+  uint32_t largest_window() const { return Limit(); }
   // No window larger than this is offered. Zero: no clamp.
   void SetClamp(uint32_t bytes) { clamp_bytes_ = bytes == 0 ? kMaxWindowBytes : bytes; }
   // The window field of a SYN: unscaled, and never less than an earlier SYN's.
@@ -117,6 +121,34 @@ class Receiver {
     const auto step = static_cast<uint32_t>(target - edge_);
     return step >= std::min(Limit() / 2, std::max(2 * mss, Limit() / 4)) ||
            (window() < mss && WorthAdvertising(target, mss));
+  }
+
+  // Copies what waits to be read into few objs of `slab`, but for slices that are large already: each slice pins an
+  // obj, and small ones pin much for little. False when memory is out: then the rest stays as it is. Each octet is
+  // copied once, but for the last few KB.
+  bool CopyTogether(zbuf::Slab& slab) {
+    constexpr size_t kPieceBytes = 16 * 1024;
+    zbuf::ZChain together;
+    while (!readable_.empty()) {
+      size_t bytes = 0;
+      for (const zbuf::ZSlice& slice : readable_) {
+        if (slice.length >= kPieceBytes / 2 || bytes + slice.length > kPieceBytes) break;
+        bytes += slice.length;
+      }
+      if (bytes <= readable_.front().length) {
+        together.Append(readable_.PopFront());
+        continue;
+      }
+      std::byte* obj = slab.Alloc(bytes);
+      if (obj == nullptr) break;
+      readable_.CopyTo({obj, bytes});
+      readable_.TrimFront(bytes);
+      together.Append(zbuf::ZRef::Adopt(obj), static_cast<uint32_t>(bytes));
+    }
+    const bool complete = readable_.empty();
+    together.Append(std::move(readable_));
+    readable_ = std::move(together);
+    return complete;
   }
 
   // In order, not yet taken by the application.

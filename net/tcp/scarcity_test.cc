@@ -57,7 +57,7 @@ TEST(Scarcity, APeerThatReadsNothingCannotPinTheSlabWithTinySegments) {
   for (uint32_t i = 0; i < config.send_slices_limit + config.receive_slices_limit + 100; ++i) t.Data("x");
   EXPECT_EQ(c.send_space(), 0u);
   EXPECT_LE(t.memory().outstanding(), config.send_slices_limit + config.receive_slices_limit + 8u);
-  EXPECT_GT(t.drops(DropReason::kTcpMemory), 0u);
+  EXPECT_EQ(t.drops(DropReason::kTcpMemory), 0u);  // copied together instead
   c.Abort();
 }
 

@@ -74,6 +74,8 @@ ConnectionInfo Connection::Info(Time now) const {
   info.pmtu = path_mtu_;
   info.rcv_wnd = receiver_.window();
   info.rcv_space = options_.receive_buffer_bytes;
+  info.rcv_ssthresh = receiver_.largest_window();
+  info.rcv_ooopack = tally_.segments_ahead;
   info.probes = Saturate8(unanswered_probes_);
   FillSendInfo(&info);
   info.last_data_sent = now - tally_.last_data_sent;
@@ -102,6 +104,8 @@ void Connection::FillSendInfo(ConnectionInfo* info) const {
   info->reordering = sender_.reordering();
   info->reord_seen = sender_.rack().reordering_seen() ? 1 : 0;
   info->dsack_dups = sender_.dsacks();
+  info->delivered = sender_.delivered();
+  info->delivered_ce = sender_.delivered_ce();
   info->retransmits = Saturate8(sender_.timeouts());
   info->backoff = Saturate8(persisting_ ? persist_count_ : rtt.backoff());
   info->rto = rtt.rto();

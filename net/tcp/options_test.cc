@@ -340,6 +340,49 @@ TEST(Info, CountsWhatIsNotSentAndWhatIsSentAgain) {
   EXPECT_EQ(info.ca_state, ConnectionInfo::Recovery::kLoss);
 }
 
+TEST(Info, CountsDeliveriesAndWhatCameOutOfOrder) {
+  StackConfig config = StackTester::Plain();
+  config.ecn = EcnMode::kAlways;
+  StackTester t(config);
+  t.peer().syn_options = SynOptions(536);
+  t.peer().syn_options.sack_permitted = true;
+  t.Connect();
+  t.In({.flags = kSyn | kAck | testing::kEce});
+  Connection& c = *t.connection();
+  EXPECT_EQ(c.Info(t.now()).delivered, 1u);  // the SYN
+  EXPECT_EQ(c.Info(t.now()).rcv_ssthresh, 0xffffu);
+  t.Send(std::string(5 * 536, 'x'));
+  wire::TcpOptions sack;
+  sack.sack_count = 1;
+  sack.sack[0] = {t.peer().stack_isn + 1 + 536, t.peer().stack_isn + 1 + 2 * 536};
+  t.In({.ack = 1, .options = sack});
+  EXPECT_EQ(c.Info(t.now()).delivered, 2u);
+  t.In({.ack = 1 + 2 * 536});
+  EXPECT_EQ(c.Info(t.now()).delivered, 3u);
+  EXPECT_EQ(c.Info(t.now()).delivered_ce, 0u);
+  t.In({.flags = kAck | testing::kEce, .ack = 1 + 5 * 536});
+  EXPECT_EQ(c.Info(t.now()).delivered, 6u);
+  EXPECT_EQ(c.Info(t.now()).delivered_ce, 3u);
+  t.In({.seq = 10, .payload = "ahead"});
+  t.In({.seq = 20, .payload = "ahead"});
+  EXPECT_EQ(c.Info(t.now()).rcv_ooopack, 2u);
+}
+
+// Without SACK a duplicate says that something was delivered, too.
+TEST(Info, CountsDeliveriesByDuplicates) {
+  StackTester t;
+  t.peer().syn_options = SynOptions(536);
+  Connection& c = t.Establish();
+  t.Send(std::string(5 * 536, 'x'));
+  t.In({.ack = 1});
+  t.In({.ack = 1});
+  EXPECT_EQ(c.Info(t.now()).delivered, 3u);
+  t.In({.ack = 1 + 4 * 536});
+  EXPECT_EQ(c.Info(t.now()).delivered, 5u);
+  t.In({.ack = 1 + 5 * 536});
+  EXPECT_EQ(c.Info(t.now()).delivered, 6u);
+}
+
 // --- Urgent data (RFC 9293 §3.8.5, RFC 6093) ---
 
 TEST(Urgent, PointsToTheOctetAfterIt) {  // MUST-30, MUST-62

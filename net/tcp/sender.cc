@@ -30,6 +30,7 @@ void Sender::Establish(uint32_t mss, uint8_t shift) {
   if (timeouts_ > 0) rtt_.Restart(config_->rto_after_syn_loss);
   congestion_.Start(mss, timeouts_ > 0 ? 1 : config_->initial_window_segments);
   timeouts_ = shut_timeouts_ = 0;
+  delivered_ = 1;
 }
 
 void Sender::SetWindow(uint32_t window, SeqNum seq, SeqNum ack) {

@@ -207,6 +207,9 @@ class Sender {
   uint32_t tail_probes() const { return tail_probes_; }
   uint32_t bogus_sacks() const { return bogus_sacks_; }
   uint32_t dsacks() const { return dsacks_; }
+  // Segments known to be delivered, the SYN included; and those that an acknowledgement with ECE told of.
+  uint32_t delivered() const { return delivered_; }
+  uint32_t delivered_ce() const { return delivered_ce_; }
   const Rack& rack() const { return rack_; }
   // Of the last data or FIN; Time() before that.
   Time last_sent() const { return last_sent_; }
@@ -336,6 +339,7 @@ class Sender {
   SeqNum recover_;              // RFC 6582: SND.MAX when the last loss was detected
   SeqNum undo_marker_;          // SND.UNA when it was
   uint32_t burst_ = 0;          // new segments since BeginBurst()
+  uint32_t delivered_ = 0;      // segments
   uint32_t prior_flight_ = 0;   // flight() before the acknowledgement that is being digested
   uint32_t duplicates_ = 0;     // without SACK: since SND.UNA moved (RFC 5681 §2)
   uint32_t reno_segments_ = 0;  // likewise: delivered, we know not which
@@ -357,6 +361,7 @@ class Sender {
   uint32_t tail_probes_ = 0;
   uint32_t bogus_sacks_ = 0;
   uint32_t dsacks_ = 0;
+  uint32_t delivered_ce_ = 0;
 };
 
 }  // namespace luna::tcp

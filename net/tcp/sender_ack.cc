@@ -46,6 +46,7 @@ void Sender::OnNewAck(SeqNum ack, Time arrived, Time now) {
   DCHECK(quiet_ && ack > una_ && ack <= nxt_);
   Scoreboard::Delivery delivery = StartDelivery(arrived);
   Advance(ack, &delivery);
+  delivered_ += delivery.segments;
   if (delivery.has_rtt && !delivery.retransmission_acked) {
     rtt_.Sample(arrived - delivery.oldest_sent);
     rtt_.SampleMin(arrived - delivery.newest_sent, arrived);
@@ -83,6 +84,8 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
   if (duplicate || ece || delivery.dsack || delivery.sacked_segments > 0 || state_ != State::kOpen) {
     React(in, &delivery, advanced, duplicate);
   }
+  delivered_ += delivery.segments;
+  if (ece) delivered_ce_ += delivery.segments;
   if (IsReducing()) {
     Reduce(delivery.bytes, advanced && board_.losses() == losses_before);
   } else if (!was_reducing) {

@@ -332,6 +332,7 @@ void Sender::AddDuplicate(Scoreboard::Delivery* d) {
 // The number moved: one segment filled the hole, the others had been announced by duplicates.
 void Sender::EatDuplicates(uint32_t acked_segments, Scoreboard::Delivery* d) {
   const uint32_t announced = reno_bytes_;
+  d->segments -= std::min(d->segments, std::min(reno_segments_, acked_segments > 0 ? acked_segments - 1 : 0u));
   d->bytes = std::max(d->bytes - std::min(d->bytes, announced), std::min(d->bytes, mss_));
   SetReno(acked_segments > reno_segments_ ? 0 : reno_segments_ - (acked_segments > 0 ? acked_segments - 1 : 0));
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "luna/net/tcp/testing/sockets/file.h"
@@ -62,6 +63,12 @@ int CheckVectors(const iovec* iov, int64_t count) {
   return iov == nullptr && count > 0 ? EFAULT : 0;
 }
 
+// A read ends in front of the last urgent octet, the mark of SO_OOBINLINE.
+size_t BeforeMark(const SocketFile& socket) {
+  const size_t urgent = socket.connection != nullptr ? socket.connection->urgent_bytes() : 0;
+  return urgent > 1 ? urgent - 1 : std::numeric_limits<size_t>::max();
+}
+
 }  // namespace
 
 CallResult VirtualHost::ReadFile(int fd, absl::Span<const iovec> iov, int flags) {
@@ -96,9 +103,9 @@ CallResult VirtualHost::ReadSocket(int fd, SocketFile& socket, absl::Span<const 
   const bool all = (flags & MSG_WAITALL) != 0 && (flags & MSG_PEEK) == 0;
   // Only a call that waits has got somewhere before.
   size_t done = waits_.contains({Op::kRead, fd}) ? WaitFor(Op::kRead, fd, timeout).done : 0;
-  const size_t available = std::min(total - done, socket.readable_bytes());
+  const size_t available = std::min({total - done, socket.readable_bytes(), BeforeMark(socket)});
   const size_t wanted = all ? total : std::min<size_t>(total, socket.options.receive_low_water);
-  const bool enough = done + available >= wanted;
+  const bool enough = done + available >= wanted || (available > 0 && available == BeforeMark(socket));
   const bool no_more = socket.read_shut || socket.error != 0 || socket.phase == Phase::kDead ||
                        (socket.connection != nullptr && socket.connection->peer_closed());
   if (available != 0 && (flags & MSG_TRUNC) == 0 && HasNull(iov)) return Done(Op::kRead, fd, Failure(EFAULT));

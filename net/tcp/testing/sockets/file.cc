@@ -68,6 +68,7 @@ uint32_t SocketFile::Ready() const {
   if (phase == Phase::kConnecting) return ready;
   if (phase != Phase::kFresh && Readable()) ready |= kIn;
   if (write_end || SendQueueHasRoom()) ready |= kOut;
+  if (connection != nullptr && connection->urgent_bytes() > 0) ready |= EPOLLPRI;
   return ready;
 }
 

@@ -237,6 +237,7 @@ absl::Status Runtime::InitNetwork() {
   if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
     tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options_.receive_buffer_bytes;
   }
+  if (absl::Status status = tcp::Validate(tcp); !status.ok()) return status;
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
   if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
       !status.ok()) {

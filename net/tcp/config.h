@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "luna/net/tcp/connection_options.h"
 #include "luna/sched/clock/time.h"
 
@@ -156,6 +157,10 @@ inline StackConfig StackConfig::Rfc() {
   config.tail_probe_slack = Duration::Milliseconds(2);
   return config;
 }
+
+// InvalidArgument, naming setting, value and mend, for what no stack can have, or no RFC allows in either profile. That
+// includes the defaults of connections.
+absl::Status Validate(const StackConfig& config);
 
 }  // namespace luna::tcp
 

@@ -190,8 +190,8 @@ uint32_t Connection::OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu
   return announced_ ? EventBits::kClosed : 0;
 }
 
-// Never raises: whoever can forge the message gains at most smaller segments, and not below the floor. What the path
-// then still does not take may be cut up by routers (RFC 1191 §3, RFC 1122 §3.3.3).
+// Never raises: whoever can forge the message gains at most smaller segments for a while, and not below the floor. What
+// the path then still does not take may be cut up by routers (RFC 1191 §3, RFC 1122 §3.3.3).
 void Connection::LowerPathMtu(uint32_t mtu, Time now) {
   if (mtu >= path_mtu_) return;
   if (mtu < core_.config.min_path_mtu) may_fragment_ = true;

@@ -74,6 +74,52 @@ TEST(Options, ThatCannotBeAreRefusedByName) {
   }
 }
 
+TEST(Settings, OfBothProfilesAreValid) {
+  EXPECT_TRUE(Validate(StackConfig::DataCentre()).ok());
+  EXPECT_TRUE(Validate(StackConfig::Rfc()).ok());
+  EXPECT_TRUE(Validate(StackTester::Plain()).ok());
+}
+
+TEST(Settings, ThatCannotBeAreRefusedByName) {
+  struct Case {
+    const char* name;
+    void (*change)(StackConfig&);
+  };
+  const Case kCases[] = {
+      {"ttl", [](StackConfig& c) { c.ttl = 0; }},  // a connection's default
+      {"rto_min", [](StackConfig& c) { c.rto_min = Duration::Zero(); }},
+      {"rto_max", [](StackConfig& c) { c.rto_max = Ms(1); }},
+      {"rto_initial", [](StackConfig& c) { c.rto_initial = Ms(-1); }},
+      {"delayed_ack", [](StackConfig& c) { c.delayed_ack = Ms(500); }},  // RFC 9293 MUST-40
+      {"delayed_ack", [](StackConfig& c) { c.delayed_ack = Ms(-1); }},
+      {"path_mtu_life", [](StackConfig& c) { c.path_mtu_life = Ms(1000); }},
+      {"timestamp_tick", [](StackConfig& c) { c.timestamp_tick = Duration::Microseconds(1); }},
+      {"ack_every_segments", [](StackConfig& c) { c.ack_every_segments = 0; }},
+      {"reordering_segments", [](StackConfig& c) { c.reordering_segments = 0; }},
+      {"initial_window_segments", [](StackConfig& c) { c.initial_window_segments = 0; }},
+      {"receive_buffer_max_bytes", [](StackConfig& c) { c.receive_buffer_max_bytes = 1u << 31; }},
+      {"receive_slices_limit", [](StackConfig& c) { c.receive_slices_limit = 0; }},
+      {"send_slices_limit", [](StackConfig& c) { c.send_slices_limit = 0; }},
+      {"mtu", [](StackConfig& c) { c.mtu = 60; }},
+      {"min_path_mtu", [](StackConfig& c) { c.min_path_mtu = 60; }},
+      {"ephemeral_first", [](StackConfig& c) { c.ephemeral_last = 100; }},
+      {"max_connections", [](StackConfig& c) { c.max_connections = 0; }},
+  };
+  for (const Case& c : kCases) {
+    StackConfig config;
+    c.change(config);
+    const absl::Status status = Validate(config);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.name;
+    EXPECT_NE(std::string(status.message()).find(c.name), std::string::npos) << status;
+  }
+}
+
+TEST(Settings, AStackWithoutSenseIsAProgrammersError) {
+  StackConfig config = StackTester::Plain();
+  config.delayed_ack = Ms(500);
+  EXPECT_DEATH(StackTester{config}, "delayed_ack");
+}
+
 // RFC 9293 MUST-48, MUST-49, SHLD-21: of the next segment, of every kind.
 TEST(Options, TtlAndDscpAreThoseOfTheNextSegment) {
   StackTester t;

@@ -26,7 +26,10 @@ bool CanBePeer(const wire::IpAddress& address) { return address.IsV4() && addres
 Stack::Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now)
     : core_(config, slab, drops, now),
       table_(config.secret),
-      time_wait_(config.time_wait, config.time_wait_limit, config.secret) {}
+      time_wait_(config.time_wait, config.time_wait_limit, config.secret) {
+  const absl::Status status = Validate(config);
+  CHECK(status.ok()) << status.message();
+}
 
 Stack::~Stack() {
   table_.ForEach([](Connection& connection) {

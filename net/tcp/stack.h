@@ -47,6 +47,7 @@ class Stack {
   // segments. Both belong to the same thread and outlive the stack. `now` is where the caller's clock stands.
   // Slab::Reserve() some objs for headers (kTxHeadroomBytes + kMaxTcpHeaderBytes): queued data may pin every zone there
   // is, and would stay for ever if no header could be had to send it.
+  // CHECKs that `config` passes Validate(): whoever has it from a user asks before.
   Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now);
   ~Stack();
   Stack(const Stack&) = delete;

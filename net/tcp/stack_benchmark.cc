@@ -43,7 +43,7 @@ class World {
     slab_ = std::make_unique<zbuf::Slab>(*arena_);
     StackConfig config;
     config.timestamps = false;
-    config.delayed_ack = Duration::Seconds(1000);
+    config.delayed_ack = Duration::Milliseconds(499);
     config.rto_initial = config.rto_min = config.rto_max = Duration::Seconds(1000);
     stack_ = std::make_unique<Stack>(config, *slab_, drops_, now_);
     CHECK(stack_->Listen({kHere, kPort}, {.backlog = 1u << 20}).ok());

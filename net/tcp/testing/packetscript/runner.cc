@@ -492,6 +492,8 @@ RunReport RunScript(const Script& script, const RunOptions& options) {
   }
   RunOptions adjusted = options;
   if (settings.mtu.has_value()) adjusted.profile.stack.mtu = *settings.mtu;
+  failed.status = Validate(adjusted.profile.stack);
+  if (!failed.status.ok()) return failed;
   return Runner(script, adjusted, settings).Run();
 }
 

@@ -228,6 +228,7 @@ TEST(RunnerTest, OptionsOfTheScript) {
       "+0 > S 0:0(0) <mss 960,sackOK,TS val 100 ecr 0,nop,wscale 8>\n");
   EXPECT_EQ(RunText("--ip_version=ipv6\n0 close(3) = -1 EBADF").status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_EQ(RunText("--mtu=x\n0 close(3) = -1 EBADF").status.message(), "t.pkt: --mtu cannot be \"x\"");
+  EXPECT_EQ(RunText("--mtu=60\n0 close(3) = -1 EBADF").status.code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(RunnerTest, PacketsWithoutAConnection) {

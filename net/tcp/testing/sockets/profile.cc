@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -322,9 +323,11 @@ absl::Status ApplySysctl(absl::string_view name, absl::string_view value, HostPr
   for (const absl::string_view word : absl::StrSplit(value, absl::ByAnyChar(" \t"), absl::SkipWhitespace())) {
     if (!absl::SimpleAtoi(word, &values.emplace_back())) values.clear();
   }
-  if (values.empty() || !knob->set(values, profile)) {
+  HostProfile changed = *profile;
+  if (values.empty() || !knob->set(values, &changed) || !Validate(changed.stack).ok()) {
     return absl::InvalidArgumentError(absl::StrCat("sysctl ", name, " cannot be \"", value, "\""));
   }
+  *profile = std::move(changed);
   return absl::OkStatus();
 }
 

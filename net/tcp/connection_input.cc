@@ -261,6 +261,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       .arrived = s.arrival,
       .now = now,
   };
+  const bool was_shut = sender_.window() == 0;
   switch (sender_.OnAck(input)) {
     case Sender::Ack::kUnsent:
     case Sender::Ack::kAncient:
@@ -271,8 +272,11 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       core_.drops.Count(DropReason::kTcpOldAck);
       break;  // its data may still be new
     case Sender::Ack::kNothing:
-      // A window may have opened, or closed. One that stays closed leaves the persist timer alone.
-      if (persisting_ != sender_.NeedsProbe()) SetRetransmitTimer(now);
+      // A window may have opened, or closed. One that stays closed leaves the persist timer alone. A cork gets its time
+      // once it is all that holds.
+      if (persisting_ != sender_.NeedsProbe() || (was_shut && sender_.window() > 0 && sender_.corked())) {
+        SetRetransmitTimer(now);
+      }
       break;
     case Sender::Ack::kDuplicate:
       break;

@@ -184,6 +184,22 @@ TEST(Options, CorkHoldsNoLongerThanItsLimit) {  // RFC 9293 MUST-60
   EXPECT_EQ(t.Out(), "PA 1+5 a1");
 }
 
+TEST(Options, CorkHasItsTimeWhenAClosedWindowOpens) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.peer().window = 0;
+  t.In({});
+  Set(t, c, [](ConnectionOptions& o) { o.cork = true; });
+  t.Send("short");
+  t.Run(Ms(2));
+  t.peer().window = 5000;
+  t.In({});
+  t.Run(Ms(199));
+  EXPECT_EQ(t.Out(), "");
+  t.Run(Ms(2));
+  EXPECT_EQ(t.Out(), "PA 1+5 a1");
+}
+
 TEST(Options, MoreHoldsUntilASendWithoutIt) {
   StackTester t;
   Connection& c = t.Establish();

@@ -24,6 +24,7 @@
 #include <cstdint>
 
 #include "luna/net/tcp/config.h"
+#include "luna/net/tcp/rtt.h"
 #include "luna/sched/clock/time.h"
 
 namespace luna::tcp {
@@ -32,18 +33,21 @@ class AckPolicy {
  public:
   // The handshake is over; segments hold at most `mss` octets.
   void Start(uint32_t mss, const StackConfig& config) {
-    mss_ = mss;
-    segment_bytes_ = std::min(mss, uint32_t{kDefaultMss});
+    mss_ = static_cast<uint16_t>(mss);
+    segment_bytes_ = std::min<uint16_t>(mss_, kDefaultMss);
     quick_left_ = config.quick_acks;
   }
 
   // --- Receiving ---
-  // RCV.NXT moved by `moved` octets because of a segment of `payload` octets. `rto`: after so long a pause the peer is
-  // in slow start again.
-  void OnInOrder(uint32_t moved, uint32_t payload, bool push, Duration rto, const StackConfig& config, Time now) {
+  // RCV.NXT moved by `moved` octets because of a segment of `payload` octets. After a pause of more than the RTO of
+  // `rtt` the peer is in slow start again.
+  void OnInOrder(uint32_t moved, uint32_t payload, bool push, const RttEstimator& rtt, const StackConfig& config,
+                 Time now) {
     duplicates_owed_ = 0;
-    segment_bytes_ = std::max(segment_bytes_, std::min(payload, mss_));
-    if (now - last_received_ > rto) quick_left_ = std::max(quick_left_, config.quick_acks);
+    segment_bytes_ = static_cast<uint16_t>(std::max<uint32_t>(segment_bytes_, std::min<uint32_t>(payload, mss_)));
+    // The estimator is seldom asked: no measured time-out is below rto_min.
+    const Duration pause = now - last_received_;
+    if (pause > config.rto_min && pause > rtt.rto()) quick_left_ = std::max(quick_left_, config.quick_acks);
     last_received_ = now;
     pushed_ |= push || payload < segment_bytes_;
     unacked_bytes_ += moved;
@@ -119,6 +123,8 @@ class AckPolicy {
 
   // Received in order since the last acknowledgement.
   uint32_t unacked_bytes() const { return unacked_bytes_; }
+  // When octets came in order the last time; Time() before that.
+  Time last_received() const { return last_received_; }
   // Size of the peer's full segments, as far as it has been seen.
   uint32_t segment_bytes() const { return segment_bytes_; }
 
@@ -137,10 +143,10 @@ class AckPolicy {
   uint8_t quick_left_ = 0;
   uint8_t unacked_segments_ = 0;  // saturates
   uint32_t unacked_bytes_ = 0;
-  uint32_t segment_bytes_ = kDefaultMss;
-  uint32_t mss_ = kDefaultMss;
   Time deadline_ = Time::Infinite();
   Time last_received_;
+  uint16_t segment_bytes_ = kDefaultMss;
+  uint16_t mss_ = kDefaultMss;
 };
 
 }  // namespace luna::tcp

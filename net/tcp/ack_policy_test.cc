@@ -17,11 +17,13 @@ class AckPolicyTest : public ::testing::Test {
     config_.quick_acks = 0;
     config_.ack_on_read = false;
     config_.ack_small_segments = false;
+    config_.rto_initial = kRto;
+    rtt_ = RttEstimator(config_);
   }
   void Start() { acks_.Start(kMss, config_); }
   // True when an acknowledgement is due; then it is sent.
   bool Receive(uint32_t bytes, bool push = false) {
-    acks_.OnInOrder(bytes, bytes, push, kRto, config_, now_);
+    acks_.OnInOrder(bytes, bytes, push, rtt_, config_, now_);
     const bool due = acks_.due();
     if (due) acks_.OnSent();
     return due;
@@ -30,6 +32,7 @@ class AckPolicyTest : public ::testing::Test {
   bool Read(bool all = true) { return acks_.OnRead(all, config_); }
 
   StackConfig config_;
+  RttEstimator rtt_{config_};
   AckPolicy acks_;
   Time now_ = Time::FromNanoseconds(int64_t{100} * 1000 * 1000 * 1000);
 };

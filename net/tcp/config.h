@@ -77,6 +77,9 @@ struct StackConfig : ConnectionOptions {
   bool ack_on_read = false;
   // The acknowledgement of a FIN waits for the application to close, too, as if it were data (Linux).
   bool delay_fin_ack = false;
+  // What acknowledges octets that were never sent is answered (RFC 9293 §3.10.7.4, fifth). Linux drops it in silence on
+  // an established connection.
+  bool answer_unsent_acks = true;
   uint32_t challenge_acks_per_second = 1000;    // RFC 5961 §7, on average; the exact number is secret
   uint32_t challenge_acks_per_connection = 10;  // of them, each second
   // Answers to segments at RCV.NXT - 1, such as keep-alive and some window probes are, each second. Not of the

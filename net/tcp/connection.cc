@@ -8,14 +8,19 @@
 #include "luna/net/tcp/listener.h"
 
 namespace luna::tcp {
-namespace {}  // namespace
 
 Connection::Connection(Core& core, const ConnectionOptions& options)
     : core_(core),
       sender_(core.config),
-      options_(options),
       path_mtu_(static_cast<uint16_t>(std::min(core.config.mtu, 0xffffu))),
       route_mtu_(path_mtu_) {
+  static_assert(sizeof(Connection) <= kMostBytes);
+// The standard leaves it open for a class with a base; the compilers know.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+  static_assert(offsetof(Connection, sender_) + Sender::kReceiveHotBytes <= kMostHotBytes);
+#pragma GCC diagnostic pop
+  StoreOptions(options);
   sender_.set_nagle(options.nagle);
   sender_.set_cork(options.cork);
   receiver_.SetClamp(options.window_clamp);
@@ -23,7 +28,7 @@ Connection::Connection(Core& core, const ConnectionOptions& options)
 }
 
 void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t timestamp_offset, Time now) {
-  tuple_ = tuple;
+  tuple_ = Ipv4Tuple(tuple);
   timestamp_offset_ = timestamp_offset;
   announced_ = true;
   sender_.StartSyn(iss);
@@ -35,10 +40,10 @@ void Connection::StartActive(const wire::FourTuple& tuple, SeqNum iss, uint32_t 
 
 void Connection::BeginPassive(const Segment& syn, const Listener& listener, SeqNum iss, uint32_t timestamp_offset,
                               Time now) {
-  tuple_ = syn.tuple;
+  tuple_ = Ipv4Tuple(syn.tuple);
   timestamp_offset_ = timestamp_offset;
   passive_ = true;
-  tally_.segments_in = 1;
+  segments_in_ = 1;
   owner_ = listener.options().owner;
   sender_.StartSyn(iss);
   LearnSynOptions(syn, now);
@@ -82,8 +87,10 @@ void Connection::EnterClosed(CloseReason reason) {
   ClearTimers();
   sender_.Clear();
   if (app_closed_) receiver_.Clear();
-  if (std::exchange(waiting_for_room_, false)) std::erase(core_.waiting_for_room, this);
-  if (std::exchange(held_down_, false)) std::erase(core_.held_down, this);
+  if (waiting_for_room_) std::erase(core_.waiting_for_room, this);
+  waiting_for_room_ = false;
+  if (held_down_) std::erase(core_.held_down, this);
+  held_down_ = false;
   Account();
   if (!finished_) {
     finished_ = true;
@@ -126,7 +133,8 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
   ClearTimers();
   life_deadline_ = life;
   Rearm();
-  const Duration rtt = syns_sent_ == 1 ? segment.arrival - syn_sent_at_ : Duration::Zero();
+  const Duration rtt = syns_sent_ == 1 ? segment.arrival - handshake_at_ : Duration::Zero();
+  handshake_at_ = segment.arrival;
   if (syns_sent_ == 1) {
     sender_.rtt().Sample(rtt);
     sender_.rtt().SampleMin(rtt, segment.arrival);
@@ -138,12 +146,13 @@ void Connection::Establish(uint32_t window, const Segment& segment) {
   sender_.SetWindow(window, segment.seq, segment.ack);
   if (ecn_.negotiated()) core_.counters.ecn_connections.Increment();
   acks_.Start(mss_ - option_bytes, core_.config);
-  tuner_.Start(options_.receive_buffer_bytes, receive_limit(), mss_, core_.config.initial_window_segments * mss_,
+  tuner_.Start(options().receive_buffer_bytes, receive_limit(), mss_, core_.config.initial_window_segments * mss_,
                receiver_.edge(), rtt, segment.arrival);
+  FollowTuner(segment.arrival);
   syn_pending_ = false;
   if (sender_.fin_queued()) Enter(State::kFinWait1);  // closed during the handshake
   last_heard_ = segment.arrival;
-  if (options_.keep_alive) SetKeepAlive(segment.arrival);
+  if (options().keep_alive) SetKeepAlive(segment.arrival);
 }
 
 // Data may be queued before the handshake is over (RFC 9293 §3.10.2).
@@ -198,13 +207,13 @@ size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
 }
 
 bool Connection::SendQueueFull() const {
-  return sender_.queue().bytes() >= send_limit() || core_.held_bytes >= core_.held_limit ||
+  return sender_.queued_bytes() >= send_limit() || core_.held_bytes >= core_.held_limit ||
          sender_.queue().slice_count() >= core_.config.send_slices_limit;
 }
 
 uint32_t Connection::send_space() const {
   if (!CanQueue()) return 0;
-  return SendQueueFull() ? 0 : send_limit() - sender_.queue().bytes();
+  return SendQueueFull() ? 0 : send_limit() - sender_.queued_bytes();
 }
 
 zbuf::ZChain Connection::Read(size_t limit) {
@@ -246,15 +255,15 @@ void Connection::Close() {
     Post(EventBits::kClosed);
     return;
   }
-  const bool no_time = options_.linger && options_.linger_time == Duration::Zero();
+  const bool no_time = options().linger && options().linger_time == Duration::Zero();
   if ((receiver_.readable_bytes() > 0 || no_time) && state_ != State::kTimeWait) {
     Abort();
     return;
   }
   if (!BecomeOrphan()) return;
   if (may_send_fin) SendFin();
-  lingering_ = options_.linger && state_ != State::kFinWait2 && state_ != State::kTimeWait;
-  if (options_.linger && !lingering_) Post(EventBits::kLingered);
+  lingering_ = options().linger && state_ != State::kFinWait2 && state_ != State::kTimeWait;
+  if (options().linger && !lingering_) Post(EventBits::kLingered);
   if (lingering_ || state_ == State::kFinWait2) {
     life_deadline_ = kFromNextTimerRun;
     Rearm();
@@ -276,9 +285,9 @@ uint32_t Connection::urgent_bytes() const {
 }
 
 std::string Connection::ToString() const {
-  return absl::StrCat(tuple_.local.ToString(), " ", tuple_.remote.ToString(), " ", Name(state_),
+  return absl::StrCat(tuple().local.ToString(), " ", tuple().remote.ToString(), " ", Name(state_),
                       " una=", sender_.una() - sender_.iss(), " nxt=", sender_.nxt() - sender_.iss(),
-                      " queued=", sender_.queue().bytes(), " cwnd=", sender_.congestion().window(),
+                      " queued=", sender_.queued_bytes(), " cwnd=", sender_.congestion().window(),
                       " wnd=", sender_.window(), " rcv=", receiver_.nxt() - receiver_.irs(),
                       " unread=", receiver_.readable_bytes());
 }

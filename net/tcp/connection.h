@@ -13,9 +13,11 @@
 // Sending: Send() takes references; the octets must not change until they are acknowledged, which is when the
 // references are given back.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -30,6 +32,7 @@
 #include "luna/net/tcp/core.h"
 #include "luna/net/tcp/ecn.h"
 #include "luna/net/tcp/event.h"
+#include "luna/net/tcp/ipv4_tuple.h"
 #include "luna/net/tcp/network_error.h"
 #include "luna/net/tcp/rate_limiter.h"
 #include "luna/net/tcp/receive_tuner.h"
@@ -64,6 +67,11 @@ struct SendFlags {
 
 class Connection final : private timer::Timer {
  public:
+  // The layout, checked in connection.cc: a connection in all (heap: what waits out of order, more than two segments in
+  // flight, options that are not the stack's), and of it what a predicted segment with data takes, from the front.
+  static constexpr size_t kMostBytes = 1024;
+  static constexpr size_t kMostHotBytes = 4 * 64;
+
   // --- Data ---
   // Queues all of `data` by reference (zero copy) and leaves it empty, or takes nothing. A queue below its limit takes
   // a chain of any length, so the bound is send_buffer_bytes plus one chain. O(slices).
@@ -101,7 +109,11 @@ class Connection final : private timer::Timer {
   void Push();
 
   // --- Options ---
-  const ConnectionOptions& options() const { return options_; }
+  // Good until the next SetOptions().
+  const ConnectionOptions& options() const {
+    const ConnectionOptions& defaults = core_.config;
+    return own_options_ != nullptr ? *own_options_ : defaults;
+  }
   // Takes effect at once: a cork that is taken off lets go of what it held, a smaller receive buffer closes the window
   // as data comes (its edge never moves left), TTL and DSCP are those of the next segment. The size of the receive
   // buffer at the time of the SYN decides the window scale, and mss_clamp what our SYN announces: set those by
@@ -119,7 +131,8 @@ class Connection final : private timer::Timer {
   ConnectionInfo Info(Time now) const;
   State state() const { return state_; }
   CloseReason close_reason() const { return close_reason_; }
-  const wire::FourTuple& tuple() const { return tuple_; }
+  wire::FourTuple tuple() const { return tuple_.Wide(); }
+  bool IsOf(const wire::FourTuple& tuple) const { return tuple_ == tuple; }
   bool passive() const { return passive_; }
   const Sender& sender() const { return sender_; }
   const Receiver& receiver() const { return receiver_; }
@@ -161,6 +174,7 @@ class Connection final : private timer::Timer {
   // `event_bits` are being handed to the application.
   void NoteTold(uint32_t event_bits) { told_closed_ |= (event_bits & EventBits::kClosed) != 0; }
   bool CanQueue() const;
+  void StoreOptions(const ConnectionOptions& options);
   void ChooseSynValues();
   void FillSendInfo(ConnectionInfo* info) const;
   bool SendQueueFull() const;
@@ -177,7 +191,7 @@ class Connection final : private timer::Timer {
       NoteHeldDown();
     return receiver_.Advertise(mss_, grow);
   }
-  uint32_t send_limit() const { return options_.send_buffer_bytes; }
+  uint32_t send_limit() const { return options().send_buffer_bytes; }
 
   // How far the receive buffer may grow.
   uint32_t receive_limit() const;
@@ -218,6 +232,9 @@ class Connection final : private timer::Timer {
   // RCV.NXT has moved by `moved` octets because of `segment`, which held `payload` of them.
   void NoteReceived(const Segment& segment, uint32_t payload, uint32_t moved, Time now);
   void NoteDuplicate(SeqNum start, SeqNum end);
+  void Tune(const Segment& segment, Time now);
+  void FollowTuner(Time now);
+  bool TimestampIsStale(Time now) const;
   Duration EchoAge(const Segment& segment, Time now) const;
 
   // --- connection_output.cc ---
@@ -237,7 +254,7 @@ class Connection final : private timer::Timer {
   void NoteAckSent(const wire::TcpOptions& options);
   // Timestamps, and SACK blocks in at most `room` octets. Null when there are none, else `options`.
   const wire::TcpOptions* FillOptions(Time now, uint32_t room, wire::TcpOptions* options) const;
-  bool HasSackNews() const { return sack_ && (!receiver_.out_of_order().empty() || sacks_.duplicate_waits()); }
+  bool HasSackNews() const { return sack_ && (receiver_.has_out_of_order() || sacks_.duplicate_waits()); }
   uint32_t TimestampNow(Time now) const;
 
   // --- connection_timers.cc ---
@@ -250,6 +267,8 @@ class Connection final : private timer::Timer {
   void FollowSender(Time now);
   uint32_t OnPersistTimer(Time now);
   void Rearm();
+  // Among others, now for `deadline` too.
+  void Rearm(Time deadline);
   void ClearTimers();
 
   // --- connection_life.cc; those that return uint32_t return EventBits ---
@@ -274,91 +293,104 @@ class Connection final : private timer::Timer {
 
   // What Info() tells beside the halves' own numbers.
   struct Tally {
-    uint64_t bytes_acked = 0;
-    uint64_t bytes_received = 0;
     uint64_t bytes_sent = 0;
     uint64_t bytes_retransmitted = 0;
-    Time last_data_sent;
-    Time last_data_received;
-    uint32_t segments_in = 0;
     uint32_t segments_out = 0;
-    uint32_t data_segments_in = 0;
     uint32_t data_segments_out = 0;
     uint32_t segments_retransmitted = 0;
     uint32_t segments_ahead = 0;  // that came out of order
+    // Times that SND.UNA and RCV.NXT have passed 2^32.
+    uint32_t rounds_acked = 0;
+    uint32_t rounds_received = 0;
   };
-  void Count(SeqNum una_before, SeqNum nxt_before, bool fin_was_acknowledged, bool fin_was_received);
+  // Octets of data acknowledged, and received in order.
+  uint64_t BytesAcked() const;
+  uint64_t BytesReceived() const;
 
-  // What a segment in order needs, first.
+  // About a microsecond each, modulo 2^32.
+  static constexpr Duration kLongestLook = Duration::Seconds(60);
+  static uint32_t Granule(Time time) { return static_cast<uint32_t>(time.nanoseconds() >> 10); }
+  static uint32_t Second(Time time) { return static_cast<uint32_t>(time.nanoseconds() / (1000 * 1000 * 1000)); }
+
+  // When the peer's last segment came, or was looked at.
+  Time last_heard() const { return std::max(last_heard_, acks_.last_received()); }
+
+  // --- What a segment in order looks at and changes: the first kMostHotBytes ---
   Core& core_;
+  Ipv4Tuple tuple_;
   State state_ = State::kClosed;
-  bool timestamps_ = false;  // negotiated
-  bool sack_ = false;        // negotiated: both SYNs had SACK-permitted (RFC 2018 §2)
   Ecn ecn_;
-  bool in_output_ = false;      // in core_.output
-  bool want_writable_ = false;  // a kWritable event is owed
-  bool app_closed_ = false;     // Close() was called: nobody will read
-  bool fin_received_ = false;
-  bool fin_pending_ = false;  // a FIN was seen, at fin_seq_, and not reached yet
-  uint32_t ts_recent_ = 0;    // RFC 7323 §4.3
-  uint32_t held_bytes_ = 0;   // of core_.held_bytes
+  bool timestamps_ : 1 = false;     // negotiated
+  bool sack_ : 1 = false;           // negotiated: both SYNs had SACK-permitted (RFC 2018 §2)
+  bool in_output_ : 1 = false;      // in core_.output
+  bool want_writable_ : 1 = false;  // a kWritable event is owed
+  bool app_closed_ : 1 = false;     // Close() was called: nobody will read
+  bool fin_received_ : 1 = false;
+  bool fin_pending_ : 1 = false;  // a FIN was seen, at fin_seq_, and not reached yet
+  bool read_shut_ : 1 = false;    // ShutdownRead() was called
+  bool finished_ : 1 = false;     // in core_.finished
+  bool told_closed_ : 1 = false;  // kClosed was handed out: no event may follow it
+  bool tunes_ : 1 = false;        // tuner_.on()
+  uint32_t ts_recent_ = 0;        // RFC 7323 §4.3
   SeqNum last_ack_sent_;
-  Sender sender_;
   Receiver receiver_;
-  AckPolicy acks_;
-  ReceiveTuner tuner_;
+  [[no_unique_address]] AckPolicy acks_;  // what follows lies in its tail padding
+  uint32_t tune_granule_ = 0;             // from then on tuner_ wants to know (Granule())
+  uint32_t held_bytes_ = 0;               // of core_.held_bytes
+  uint32_t segments_in_ = 0;
+  uint32_t data_segments_in_ = 0;
+  uint32_t unanswered_probes_ = 0;  // of a window or of the peer's life, since its last segment, for R2
+  SeqNum tune_edge_;                // beyond it tuner_ wants to know, too
+  uint32_t ts_recent_second_ = 0;   // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
+  Sender sender_;
+
+  // --- What an acknowledgement, or sending, takes beside that ---
   Time retransmit_deadline_ = Time::Infinite();  // also SYN and persist
   Time life_deadline_ = Time::Infinite();        // keep-alive; of a closed connection lingering, then FIN-WAIT-2
-  Time last_heard_;                              // when the last segment of the peer came
   Time owed_since_ = Time::Infinite();           // since then something has gone unacknowledged, without progress
+  Time last_heard_;                              // when a segment came; predicted ones with data only: acks_ knows
+  ReceiveTuner tuner_;
   Tally tally_;
-  wire::FourTuple tuple_;
   void* owner_ = nullptr;
   void* context_ = nullptr;
+  std::unique_ptr<ConnectionOptions> own_options_;  // null: those of the stack
+  uint32_t timestamp_offset_ = 0;
+  uint32_t persist_count_ = 0;  // window probes since the window closed, for the back-off
 
-  // Rare.
+  // --- Rare ---
   OwnRateLimiter challenges_;
   OwnRateLimiter probe_answers_;
-  ConnectionOptions options_;
   Listener* listener_ = nullptr;  // while half_open_
   SackReport sacks_;
   SeqNum fin_seq_;
-  SeqNum urgent_;  // RCV.UP
-  uint32_t timestamp_offset_ = 0;
-  uint32_t posted_ = 0;             // EventBits waiting in core_.posted
-  uint32_t persist_count_ = 0;      // window probes since the window closed, for the back-off
-  uint32_t unanswered_probes_ = 0;  // window probes since the peer's last segment, for R2
-  Time syn_sent_at_;
+  SeqNum urgent_;          // RCV.UP
+  uint32_t posted_ = 0;    // EventBits waiting in core_.posted
+  Time handshake_at_;      // when our last SYN left; when the handshake was over, once it is
   Time path_mtu_until_ = Time::Infinite();  // then what ICMP has said is forgotten
-  Time ts_recent_at_;                       // when ts_recent_ was learnt: it grows stale (RFC 7323 §5.5)
-  uint8_t syns_sent_ = 0;                   // saturates; more than one: Karn
+  uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
+  uint8_t peer_shift_ = 0;
   uint16_t peer_mss_ = kDefaultMss;
   uint16_t mss_ = 0;        // what we can receive in one segment
   uint16_t path_mtu_ = 0;   // as far as is known
   uint16_t route_mtu_ = 0;  // what the route said last; ICMP may have lowered path_mtu_ since
-  uint8_t peer_shift_ = 0;
-  bool window_scale_ = false;     // both sides sent the option
-  bool peer_timestamps_ = false;  // the peer's SYN carried the option
-  bool syn_pending_ = false;      // a SYN or SYN-ACK is to be sent
-  bool persisting_ = false;       // retransmit_deadline_ is the persist timer
-  bool probe_pending_ = false;    // the persist timer expired: a window probe is to be sent
-  bool passive_ = false;          // opened by a listener (RFC 9293 MUST-11)
-  bool announced_ = false;        // the application knows of it and is owed a kClosed event
-  bool half_open_ = false;        // counted in the listener's backlog
-  bool told_closed_ = false;      // kClosed was handed out: no event may follow it
-  bool in_posted_ = false;
-  bool in_starved_ = false;          // in core_.starved
-  bool finished_ = false;            // in core_.finished
-  bool read_shut_ = false;           // ShutdownRead() was called
-  bool keep_probe_pending_ = false;  // a keep-alive probe is to be sent
-  bool lingering_ = false;           // kLingered is owed
-  bool waiting_for_room_ = false;    // in core_.waiting_for_room
-  bool held_down_ = false;           // in core_.held_down
-  bool orphan_ = false;              // counted in core_.orphans
-  bool may_fragment_ = false;        // the path takes less than the smallest segments we make: DF is clear
-  bool has_urgent_ = false;          // urgent_ is ahead of what was read
   NetworkError soft_error_ = NetworkError::kNone;
   CloseReason close_reason_ = CloseReason::kNone;
+  bool window_scale_ : 1 = false;   // both sides sent the option
+  bool syn_pending_ : 1 = false;    // a SYN or SYN-ACK is to be sent
+  bool persisting_ : 1 = false;     // retransmit_deadline_ is the persist timer
+  bool probe_pending_ : 1 = false;  // the persist timer expired: a window probe is to be sent
+  bool passive_ : 1 = false;        // opened by a listener (RFC 9293 MUST-11)
+  bool announced_ : 1 = false;      // the application knows of it and is owed a kClosed event
+  bool half_open_ : 1 = false;      // counted in the listener's backlog
+  bool in_posted_ : 1 = false;
+  bool in_starved_ : 1 = false;          // in core_.starved
+  bool keep_probe_pending_ : 1 = false;  // a keep-alive probe is to be sent
+  bool lingering_ : 1 = false;           // kLingered is owed
+  bool waiting_for_room_ : 1 = false;    // in core_.waiting_for_room
+  bool held_down_ : 1 = false;           // in core_.held_down
+  bool orphan_ : 1 = false;              // counted in core_.orphans
+  bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear
+  bool has_urgent_ : 1 = false;          // urgent_ is ahead of what was read
 };
 
 }  // namespace luna::tcp

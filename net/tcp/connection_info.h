@@ -41,8 +41,8 @@ struct ConnectionInfo {
   uint32_t reordering = 3;  // segments
   uint32_t reord_seen = 0;  // times that reordering was seen
 
-  Duration last_data_sent;  // since then
-  Duration last_data_recv;
+  Duration last_data_sent;  // or FIN, since then; before that, since the handshake
+  Duration last_data_recv;  // in order, likewise
   Duration last_ack_recv;
 
   uint32_t pmtu = 0;

@@ -14,31 +14,17 @@ using stats::DropReason;
 using wire::TcpFlags;
 
 uint32_t Connection::OnSegment(Segment& segment, Time now) {
-  ++tally_.segments_in;
-  if (segment.payload_bytes() > 0) {
-    ++tally_.data_segments_in;
-    tally_.last_data_received = segment.arrival;
-  }
-  const bool open = IsSynchronised(state_);
-  const SeqNum una = sender_.una();
-  const SeqNum nxt = receiver_.nxt();
-  const bool fin_acknowledged = sender_.FinAcknowledged();
-  const bool fin_received = fin_received_;
+  ++segments_in_;
+  if (segment.payload_bytes() > 0) ++data_segments_in_;
+  const uint32_t una = sender_.una().raw();
+  const uint32_t nxt = receiver_.nxt().raw();
   const uint32_t events = Process(segment, now);
   Account();
-  if (open) [[likely]] {
-    Count(una, nxt, fin_acknowledged, fin_received);
-  } else if (IsSynchronised(state_)) {
-    Count(sender_.iss() + 1, receiver_.irs() + 1, false, false);
-  }
+  if (sender_.una().raw() < una) [[unlikely]]
+    ++tally_.rounds_acked;
+  if (receiver_.nxt().raw() < nxt) [[unlikely]]
+    ++tally_.rounds_received;
   return events;
-}
-
-void Connection::Count(SeqNum una, SeqNum nxt, bool fin_was_acknowledged, bool fin_was_received) {
-  tally_.bytes_acked +=
-      static_cast<uint32_t>(sender_.una() - una) - (sender_.FinAcknowledged() && !fin_was_acknowledged ? 1u : 0u);
-  tally_.bytes_received +=
-      static_cast<uint32_t>(receiver_.nxt() - nxt) - (fin_received_ && !fin_was_received ? 1u : 0u);
 }
 
 uint32_t Connection::Process(Segment& segment, Time now) {
@@ -54,7 +40,7 @@ bool Connection::IsPredicted(const Segment& s) const {
   constexpr uint16_t kPlain = TcpFlags::kAck;
   constexpr uint16_t kIgnored = TcpFlags::kPsh;
   return (s.flags & ~kIgnored) == kPlain && state_ == State::kEstablished && s.seq == receiver_.nxt() &&
-         s.payload_bytes() <= receiver_.window() && receiver_.out_of_order().empty() && !fin_pending_ && !app_closed_ &&
+         s.payload_bytes() <= receiver_.window() && !receiver_.has_out_of_order() && !fin_pending_ && !app_closed_ &&
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
          sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
          receiver_.readable_slices() < core_.config.receive_slices_limit && core_.held_bytes < core_.held_limit &&
@@ -67,16 +53,19 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   NoteTimestamp(s, now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
-  last_heard_ = s.arrival;
-  if (unanswered_probes_ != 0) NoteAnswer(now);
+  if (unanswered_probes_ != 0) {
+    last_heard_ = s.arrival;
+    NoteAnswer(now);
+  }
   if (s.ack > sender_.una()) {
+    last_heard_ = s.arrival;
     owed_since_ = Time::Infinite();
     sender_.OnNewAck(s.ack, s.arrival, now);
     persist_count_ = 0;
     SetRetransmitTimer(now);
     events |= WritableEvent();
   }
-  if (sender_.flight() < sender_.queue().bytes() || sender_.fin_queued()) NoteOutput();
+  if (sender_.flight() < sender_.queued_bytes() || sender_.fin_queued()) NoteOutput();
   if (s.payload_bytes() == 0) return events;
   const uint32_t payload = s.payload_bytes();
   NoteReceived(s, payload, receiver_.AcceptInOrder(std::move(s.payload)), now);
@@ -123,8 +112,8 @@ void Connection::LearnSynOptions(const Segment& s, Time now) {
   timestamps_ = s.options.has_timestamp && core_.config.timestamps;
   sack_ = s.options.sack_permitted && core_.config.sack;
   ts_recent_ = s.options.tsval;
-  ts_recent_at_ = now;
-  receiver_.Start(s.seq, options_.receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
+  ts_recent_second_ = Second(now);
+  receiver_.Start(s.seq, options().receive_buffer_bytes, window_scale_ ? receiver_.shift() : 0);
   last_ack_sent_ = receiver_.nxt();
 }
 
@@ -151,7 +140,7 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
 bool Connection::PassesPaws(const Segment& s, Time now) {
   if (!timestamps_ || !s.options.has_timestamp || s.Has(TcpFlags::kRst)) return true;
   if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0) return true;
-  if (now - ts_recent_at_ > kTimestampLife) return true;
+  if (TimestampIsStale(now)) return true;
   core_.drops.Count(DropReason::kTcpPaws);
   // An ACK for an ACK could go on for ever between two ends that both see old timestamps.
   if (s.length() > 0) {
@@ -264,6 +253,9 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   const bool was_shut = sender_.window() == 0;
   switch (sender_.OnAck(input)) {
     case Sender::Ack::kUnsent:
+      core_.drops.Count(DropReason::kTcpUnacceptableAck);
+      if (core_.config.answer_unsent_acks || state_ != State::kEstablished) ChallengeAck(now);
+      return false;
     case Sender::Ack::kAncient:
       core_.drops.Count(DropReason::kTcpUnacceptableAck);
       ChallengeAck(now);
@@ -316,7 +308,8 @@ bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events)
 }
 
 uint32_t Connection::OnFinAcknowledged() {
-  const uint32_t lingered = std::exchange(lingering_, false) ? EventBits::kLingered : 0;
+  const uint32_t lingered = lingering_ ? EventBits::kLingered : 0;
+  lingering_ = false;
   switch (state_) {
     case State::kFinWait1:
       Enter(State::kFinWait2);
@@ -351,10 +344,11 @@ void Connection::AckNow() {
 }
 
 uint32_t Connection::WritableEvent() {
-  const bool drained = sender_.queue().bytes() <= send_limit() / 2 &&
+  if (!want_writable_) return 0;
+  const bool drained = sender_.queued_bytes() <= send_limit() / 2 &&
                        sender_.queue().slice_count() <= core_.config.send_slices_limit / 2 &&
-                       sender_.unsent_bytes() < options_.unsent_low_water;
-  if (!want_writable_ || !drained) return 0;
+                       sender_.unsent_bytes() < options().unsent_low_water;
+  if (!drained) return 0;
   want_writable_ = false;
   return EventBits::kWritable;
 }

@@ -15,10 +15,10 @@ using wire::TcpFlags;
 uint32_t Connection::OnLifeTimer(Time now) {
   const bool begin = life_deadline_ == kFromNextTimerRun;
   life_deadline_ = Time::Infinite();
-  if (!app_closed_) return options_.keep_alive && IsSynchronised(state_) ? OnKeepAlive(now) : 0;
+  if (!app_closed_) return options().keep_alive && IsSynchronised(state_) ? OnKeepAlive(now) : 0;
   if (state_ == State::kFinWait2) {
-    if (begin && options_.fin_wait_2 > Duration::Zero()) {
-      life_deadline_ = now + options_.fin_wait_2;
+    if (begin && options().fin_wait_2 > Duration::Zero()) {
+      life_deadline_ = now + options().fin_wait_2;
       return 0;
     }
     EnterClosed(CloseReason::kNoFin);
@@ -26,7 +26,7 @@ uint32_t Connection::OnLifeTimer(Time now) {
   }
   if (!lingering_) return 0;
   if (begin) {
-    life_deadline_ = now + options_.linger_time;
+    life_deadline_ = now + options().linger_time;
     return 0;
   }
   lingering_ = false;
@@ -36,17 +36,17 @@ uint32_t Connection::OnLifeTimer(Time now) {
 // RFC 9293 §3.8.4: only when idle (MUST-26), without data (SHLD-12), and one unanswered probe means nothing (MUST-29).
 uint32_t Connection::OnKeepAlive(Time now) {
   if (sender_.flight() > 0 || sender_.HasUnsent()) {  // retransmission has an opinion already
-    life_deadline_ = now + options_.keep_alive_idle;
+    life_deadline_ = now + options().keep_alive_idle;
     return 0;
   }
-  const Duration idle = now - last_heard_;
-  if (idle < options_.keep_alive_idle) {
-    life_deadline_ = last_heard_ + options_.keep_alive_idle;
+  const Duration idle = now - last_heard();
+  if (idle < options().keep_alive_idle) {
+    life_deadline_ = last_heard() + options().keep_alive_idle;
     return 0;
   }
-  const Duration patience = options_.user_timeout;
+  const Duration patience = options().user_timeout;
   const bool dead = patience > Duration::Zero() ? idle >= patience && unanswered_probes_ > 0
-                                                : unanswered_probes_ >= options_.keep_alive_probes;
+                                                : unanswered_probes_ >= options().keep_alive_probes;
   if (dead) {
     SendReset();
     EnterClosed(CloseReason::kKeepAlive);
@@ -56,22 +56,22 @@ uint32_t Connection::OnKeepAlive(Time now) {
   core_.counters.keep_alive_probes.Increment();
   keep_probe_pending_ = true;
   NoteOutput();
-  life_deadline_ = now + options_.keep_alive_interval;
-  if (patience > idle) life_deadline_ = std::min(life_deadline_, last_heard_ + patience);
+  life_deadline_ = now + options().keep_alive_interval;
+  if (patience > idle) life_deadline_ = std::min(life_deadline_, last_heard() + patience);
   return 0;
 }
 
 // Of an established connection that the application has not closed.
 void Connection::SetKeepAlive(Time now) {
   if (app_closed_ || !IsSynchronised(state_)) return;
-  life_deadline_ = options_.keep_alive ? std::max(now, last_heard_ + options_.keep_alive_idle) : Time::Infinite();
+  life_deadline_ = options().keep_alive ? std::max(now, last_heard() + options().keep_alive_idle) : Time::Infinite();
   Rearm();
 }
 
 // The peer lives: a probe, of its window or of itself, has an answer.
 void Connection::NoteAnswer(Time now) {
   unanswered_probes_ = 0;
-  if (options_.keep_alive) SetKeepAlive(now);
+  if (options().keep_alive) SetKeepAlive(now);
 }
 
 // The application has closed: it holds the connection no longer, and their number is bounded. False: one too many, the
@@ -99,25 +99,25 @@ void Connection::HeedUserTimeout(Time now) {
   if (retransmit_deadline_.is_infinite()) return;
   if (persisting_ && sender_.corked() && sender_.window() > 0) return;  // held back here: nothing has been sent
   if (owed_since_.is_infinite()) owed_since_ = now;
-  if (options_.user_timeout > Duration::Zero()) {
-    retransmit_deadline_ = std::min(retransmit_deadline_, std::max(now, owed_since_ + options_.user_timeout));
+  if (options().user_timeout > Duration::Zero()) {
+    retransmit_deadline_ = std::min(retransmit_deadline_, std::max(now, owed_since_ + options().user_timeout));
   }
 }
 
 bool Connection::UserTimeoutIsOver(Time now) const {
-  return options_.user_timeout > Duration::Zero() && !owed_since_.is_infinite() &&
-         now - owed_since_ >= options_.user_timeout;
+  return options().user_timeout > Duration::Zero() && !owed_since_.is_infinite() &&
+         now - owed_since_ >= options().user_timeout;
 }
 
 // R2: RFC 9293 §3.8.3. The user timeout, where there is one, stands for the count while the application is there.
 bool Connection::GivesUp(uint32_t attempts) const {
-  if (state_ == State::kSynSent || state_ == State::kSynReceived) return attempts > options_.syn_retries;
-  if (app_closed_) return attempts > options_.closed_retries;
-  return options_.user_timeout == Duration::Zero() && attempts > options_.data_retries;
+  if (state_ == State::kSynSent || state_ == State::kSynReceived) return attempts > options().syn_retries;
+  if (app_closed_) return attempts > options().closed_retries;
+  return options().user_timeout == Duration::Zero() && attempts > options().data_retries;
 }
 
 void Connection::Account() {
-  const uint32_t held = sender_.queue().bytes() + receiver_.readable_bytes() + receiver_.out_of_order().bytes();
+  const uint32_t held = sender_.queued_bytes() + receiver_.held_bytes();
   core_.held_bytes += held;
   core_.held_bytes -= std::exchange(held_bytes_, held);
   if (!core_.waiting_for_room.empty() || !core_.held_down.empty()) [[unlikely]]
@@ -158,17 +158,17 @@ void Connection::WaitForRoom() {
 
 void Connection::SendReset() {
   core_.counters.resets_sent.Increment();
-  core_.Reply({.tuple = tuple_,
+  core_.Reply({.tuple = tuple(),
                .seq = state_ == State::kSynReceived ? sender_.max() : sender_.AckSequence(),
                .ack = receiver_.nxt(),
                .flags = TcpFlags::kRst | TcpFlags::kAck,
-               .ttl = options_.ttl,
-               .dscp = options_.dscp});
+               .ttl = options().ttl,
+               .dscp = options().dscp});
 }
 
 uint32_t Connection::NoteSoftError(NetworkError error) {
   soft_error_ = error;
-  return announced_ && options_.report_soft_errors ? EventBits::kSoftError : 0;
+  return announced_ && options().report_soft_errors ? EventBits::kSoftError : 0;
 }
 
 // RFC 9293 §3.9.2.2, RFC 5461, RFC 5927 §4: believed only when it quotes a number that is in flight.
@@ -222,7 +222,7 @@ void Connection::SetPathMtu(uint32_t mtu, Time now) {
 // RFC 9293 §3.7.1 MUST-16: what the peer takes, what the path takes, what the application wants; options come off.
 uint32_t Connection::SendMss() const {
   uint32_t mss = std::min<uint32_t>(peer_mss_, path_mtu_ - kIpv4TcpHeaderBytes);
-  if (options_.mss_clamp != 0) mss = std::min<uint32_t>(mss, options_.mss_clamp);
+  if (options().mss_clamp != 0) mss = std::min<uint32_t>(mss, options().mss_clamp);
   return mss - (timestamps_ ? kTimestampOptionBytes : 0);
 }
 

@@ -14,13 +14,15 @@ uint8_t Saturate8(uint32_t value) { return static_cast<uint8_t>(std::min<uint32_
 
 absl::Status Connection::SetOptions(const ConnectionOptions& options, Time now) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
-  const ConnectionOptions old = std::exchange(options_, options);
+  const ConnectionOptions old = this->options();
+  StoreOptions(options);
   if (options.nagle != old.nagle) sender_.set_nagle(options.nagle);
   if (options.cork != old.cork) sender_.set_cork(options.cork);
   if (state_ == State::kSynSent && syns_sent_ == 0) {
     ChooseSynValues();  // the SYN has not been sent: it says what is chosen now
   } else if (options.receive_buffer_bytes != old.receive_buffer_bytes) {
     if (receive_limit() == options.receive_buffer_bytes) tuner_.Stop();
+    FollowTuner(now);
     if (!tuner_.on()) receiver_.SetBuffer(options.receive_buffer_bytes);
   }
   receiver_.SetClamp(options.window_clamp);
@@ -36,11 +38,20 @@ absl::Status Connection::SetOptions(const ConnectionOptions& options, Time now) 
   return absl::OkStatus();
 }
 
+void Connection::StoreOptions(const ConnectionOptions& options) {
+  const ConnectionOptions& defaults = core_.config;
+  if (own_options_ != nullptr) {
+    *own_options_ = options;
+  } else if (options != defaults) {
+    own_options_ = std::make_unique<ConnectionOptions>(options);
+  }
+}
+
 // Smallest shift with which the whole receive buffer can be advertised (RFC 7323 §2.3), and the largest segment that
 // fits the link (RFC 9293 §3.7.1 MUST-67).
 void Connection::ChooseSynValues() {
   const uint32_t mss = core_.config.mtu - kIpv4TcpHeaderBytes;
-  mss_ = static_cast<uint16_t>(options_.mss_clamp == 0 ? mss : std::min<uint32_t>(mss, options_.mss_clamp));
+  mss_ = static_cast<uint16_t>(options().mss_clamp == 0 ? mss : std::min<uint32_t>(mss, options().mss_clamp));
   uint8_t shift = 0;
   while (core_.config.window_scale && shift < kMaxWindowShift && (receive_limit() >> shift) > 0xffff) {
     ++shift;
@@ -50,9 +61,9 @@ void Connection::ChooseSynValues() {
 
 // A size that differs from the stack's was chosen for this connection.
 uint32_t Connection::receive_limit() const {
-  const bool chosen = options_.receive_buffer_bytes != core_.config.receive_buffer_bytes;
-  return chosen ? options_.receive_buffer_bytes
-                : std::max(options_.receive_buffer_bytes, core_.config.receive_buffer_max_bytes);
+  const bool chosen = options().receive_buffer_bytes != core_.config.receive_buffer_bytes;
+  return chosen ? options().receive_buffer_bytes
+                : std::max(options().receive_buffer_bytes, core_.config.receive_buffer_max_bytes);
 }
 
 void Connection::SetQuickAck(bool on) {
@@ -73,24 +84,37 @@ ConnectionInfo Connection::Info(Time now) const {
   info.rcv_mss = static_cast<uint16_t>(acks_.segment_bytes());
   info.pmtu = path_mtu_;
   info.rcv_wnd = receiver_.window();
-  info.rcv_space = options_.receive_buffer_bytes;
+  info.rcv_space = options().receive_buffer_bytes;
   info.rcv_ssthresh = receiver_.largest_window();
   info.rcv_ooopack = tally_.segments_ahead;
   info.probes = Saturate8(unanswered_probes_);
   FillSendInfo(&info);
-  info.last_data_sent = now - tally_.last_data_sent;
-  info.last_data_recv = now - tally_.last_data_received;
-  info.last_ack_recv = now - last_heard_;
-  info.bytes_acked = tally_.bytes_acked;
-  info.bytes_received = tally_.bytes_received;
+  info.last_data_sent = now - std::max(sender_.last_sent(), handshake_at_);
+  info.last_data_recv = now - std::max(acks_.last_received(), handshake_at_);
+  info.last_ack_recv = now - last_heard();
+  info.bytes_acked = BytesAcked();
+  info.bytes_received = BytesReceived();
   info.bytes_sent = tally_.bytes_sent;
   info.bytes_retrans = tally_.bytes_retransmitted;
   info.total_retrans = tally_.segments_retransmitted;
-  info.segs_in = tally_.segments_in;
+  info.segs_in = segments_in_;
   info.segs_out = tally_.segments_out;
-  info.data_segs_in = tally_.data_segments_in;
+  info.data_segs_in = data_segments_in_;
   info.data_segs_out = tally_.data_segments_out;
   return info;
+}
+
+// From the numbers themselves; SYN and FIN have one each.
+uint64_t Connection::BytesAcked() const {
+  if (tally_.rounds_acked == 0 && sender_.una() == sender_.iss()) return 0;
+  const uint64_t end = (uint64_t{tally_.rounds_acked} << 32) + sender_.una().raw();
+  return end - sender_.iss().raw() - 1 - (sender_.FinAcknowledged() ? 1 : 0);
+}
+
+uint64_t Connection::BytesReceived() const {
+  if (tally_.rounds_received == 0 && receiver_.nxt() == receiver_.irs()) return 0;
+  const uint64_t end = (uint64_t{tally_.rounds_received} << 32) + receiver_.nxt().raw();
+  return end - (receiver_.irs() + 1).raw() - (fin_received_ ? 1 : 0);
 }
 
 void Connection::FillSendInfo(ConnectionInfo* info) const {

@@ -53,13 +53,13 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   options.sack_permitted = answer ? sack_ : core_.config.sack;
   const uint16_t ecn_flags = answer ? ecn_.synack_flags() : ecn_.OfferInSyn(core_.config.ecn, syns_sent_ > 0);
   const SegmentHeader header{
-      .tuple = tuple_,
+      .tuple = tuple(),
       .seq = sender_.iss(),
       .ack = answer ? receiver_.nxt() : SeqNum(),
       .flags = static_cast<uint16_t>(TcpFlags::kSyn | (answer ? TcpFlags::kAck : 0) | ecn_flags),
-      .window = receiver_.AdvertiseInSyn(options_.receive_buffer_bytes),
-      .ttl = options_.ttl,
-      .dscp = options_.dscp,
+      .window = receiver_.AdvertiseInSyn(this->options().receive_buffer_bytes),
+      .ttl = this->options().ttl,
+      .dscp = this->options().dscp,
       .may_fragment = may_fragment_,
       .options = &options,
   };
@@ -67,14 +67,14 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
   out->push_back(std::move(datagram));
   syn_pending_ = false;
-  syn_sent_at_ = now;
+  handshake_at_ = now;
   if (syns_sent_ < 2) ++syns_sent_;
   acks_.OnSent();
   return true;
 }
 
 bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
-  if (sender_.flight() == 0 && !sender_.queue().empty()) sender_.MaybeRestartAfterIdle(now);
+  if (sender_.flight() == 0 && sender_.queued_bytes() > 0) sender_.MaybeRestartAfterIdle(now);
   sender_.BeginBurst();
   bool complete = (!probe_pending_ || OutputProbe(now, out)) &&
                   (!keep_probe_pending_ || (out->size() < limit && OutputKeepAlive(now, out)));
@@ -113,19 +113,18 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   if (ect && (plan.cwr || ecn_.cwr_owed())) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
   if (plan.push && plan.bytes > 0) flags |= TcpFlags::kPsh;  // a FIN alone pushes nothing
-  SegmentHeader header{.tuple = tuple_,
+  SegmentHeader header{.tuple = tuple(),
                        .seq = plan.seq,
                        .ack = receiver_.nxt(),
                        .flags = flags,
                        .window = Window(),
-                       .ttl = options_.ttl,
-                       .dscp = options_.dscp,
+                       .ttl = this->options().ttl,
+                       .dscp = this->options().dscp,
                        .may_fragment = may_fragment_,
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
-  const auto offset = static_cast<uint32_t>(plan.seq - sender_.una());
-  if (!core_.Build(header, sender_.queue().Range(offset, plan.bytes), &datagram)) return false;
+  if (!core_.Build(header, sender_.Payload(plan.seq, plan.bytes), &datagram)) return false;
   if (ect) {
     datagram.ecn = ip::Ecn::kEct0;
     ecn_.CwrSent();
@@ -141,7 +140,6 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
     if (!plan.retransmit) acks_.OnDataSent(core_.config, now);
     ++tally_.data_segments_out;
     tally_.bytes_sent += plan.bytes;
-    tally_.last_data_sent = now;
   }
   NoteAckSent(options);
   return true;
@@ -157,13 +155,13 @@ bool Connection::OutputAck(Time now, ip::OutBatch* out) {
 
 bool Connection::OutputEmpty(SeqNum seq, Time now, wire::TcpOptions* options, ip::OutBatch* out) {
   const wire::TcpOptions* filled = FillOptions(now, wire::TcpOptions::kMaximumSize, options);
-  SegmentHeader header{.tuple = tuple_,
+  SegmentHeader header{.tuple = tuple(),
                        .seq = seq,
                        .ack = receiver_.nxt(),
                        .flags = static_cast<uint16_t>(TcpFlags::kAck | ecn_.echo_flags()),
                        .window = Window(),
-                       .ttl = options_.ttl,
-                       .dscp = options_.dscp,
+                       .ttl = this->options().ttl,
+                       .dscp = this->options().dscp,
                        .may_fragment = may_fragment_,
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);

@@ -86,7 +86,7 @@ bool Connection::HasRoomFor(const Segment& s) {
 }
 
 uint32_t Connection::OnTextInOrder(Segment& s, Time now) {
-  const bool filled_hole = !receiver_.out_of_order().empty();
+  const bool filled_hole = receiver_.has_out_of_order();
   const uint32_t payload = s.payload_bytes();
   const uint32_t moved = receiver_.AcceptInOrder(std::move(s.payload));
   NoteReceived(s, payload, moved, now);
@@ -141,10 +141,14 @@ uint32_t Connection::ReachFin(Time now) {
 // RFC 7323 §4.3 (2): only a segment that spans the last acknowledgement may set TS.Recent.
 void Connection::NoteTimestamp(const Segment& s, Time now) {
   if (!timestamps_ || !s.options.has_timestamp || s.seq > last_ack_sent_) return;
-  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0 || now - ts_recent_at_ > kTimestampLife) {
+  if (static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0 || TimestampIsStale(now)) {
     ts_recent_ = s.options.tsval;
-    ts_recent_at_ = now;
+    ts_recent_second_ = Second(now);
   }
+}
+
+bool Connection::TimestampIsStale(Time now) const {
+  return Duration::Seconds(static_cast<int32_t>(Second(now) - ts_recent_second_)) > kTimestampLife;
 }
 
 // RFC 3168 §6.1.3. Marks on anything but acceptable data prove nothing (§6.1.5): only OnText() comes here.
@@ -156,14 +160,28 @@ void Connection::NoteCongestionMark(const Segment& s) {
 
 void Connection::NoteReceived(const Segment& s, uint32_t payload, uint32_t moved, Time now) {
   core_.counters.bytes_in.Add(moved);
-  acks_.OnInOrder(moved, payload, s.Has(TcpFlags::kPsh), sender_.rtt().rto(), core_.config, now);
+  acks_.OnInOrder(moved, payload, s.Has(TcpFlags::kPsh), sender_.rtt(), core_.config, now);
   if (acks_.due()) {
     NoteOutput();
-  } else {
-    Rearm();
+  } else if (!acks_.deadline().is_infinite()) {
+    Rearm(acks_.deadline());
   }
+  // Ahead of tune_granule_ lie two longest looks; the rest of the circle is behind it.
+  const bool ahead = tune_granule_ - Granule(now) - 1 < 2 * Granule(Time() + kLongestLook);
+  if (tunes_ && (receiver_.nxt() > tune_edge_ || !ahead)) Tune(s, now);
+}
+
+void Connection::Tune(const Segment& s, Time now) {
   if (tuner_.IsWindowOver(receiver_.nxt())) tuner_.OnWindow(receiver_.edge(), EchoAge(s, now), now);
   if (tuner_.IsRoundOver(now)) receiver_.SetBuffer(tuner_.NewSize(now));
+  FollowTuner(now);
+}
+
+// The tuner itself lies in a cache line that a segment need not touch.
+void Connection::FollowTuner(Time now) {
+  tunes_ = tuner_.on();
+  tune_edge_ = tuner_.window_edge();
+  tune_granule_ = Granule(std::min(tuner_.look_at(), now + kLongestLook));
 }
 
 // [start, end) has come again. Numbers that lie far back are not of this connection's recent past: not worth a report.

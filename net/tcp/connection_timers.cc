@@ -9,8 +9,11 @@ namespace luna::tcp {
 
 void Connection::Rearm() {
   const Time earliest = std::min({retransmit_deadline_, acks_.deadline(), life_deadline_});
-  if (earliest.is_infinite()) return;
-  if (!armed() || earliest < deadline()) core_.wheel.Arm(*this, earliest);
+  if (!earliest.is_infinite()) Rearm(earliest);
+}
+
+void Connection::Rearm(Time time) {
+  if (!armed() || time < deadline()) core_.wheel.Arm(*this, time);
 }
 
 void Connection::ClearTimers() {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "luna/net/tcp/isn.h"
 #include "luna/net/tcp/testing/stack_tester.h"
 
 namespace luna::tcp {
@@ -443,6 +444,33 @@ TEST(Info, CountsDeliveriesByDuplicates) {
   EXPECT_EQ(c.Info(t.now()).delivered, 5u);
   t.In({.ack = 1 + 5 * 536});
   EXPECT_EQ(c.Info(t.now()).delivered, 6u);
+}
+
+TEST(Info, OctetsAreCountedBeyondTheEndOfTheNumbers) {
+  StackTester t;
+  // Numbers of both sides pass 2^32 soon: of ours, that is so for some peer's port.
+  constexpr uint32_t kSoon = 1u << 20;
+  wire::FourTuple tuple{t.peer().local, t.peer().endpoint};
+  while (InitialSequenceNumber(StackTester::Plain().secret, tuple, t.now()).raw() < 0u - kSoon) {
+    ASSERT_LT(tuple.remote.port, 0xffff);
+    ++tuple.remote.port;
+  }
+  t.peer().endpoint = tuple.remote;
+  Connection& c = t.Establish();
+  ASSERT_GE(t.peer().stack_isn, 0u - kSoon);
+  constexpr uint64_t kPiece = 8000;
+  uint64_t sent = 0;
+  while (sent < 2 * kSoon) {
+    t.Send(std::string(kPiece, 'x'));
+    sent += kPiece;
+    t.Data(std::string(1000, 'y'));
+    c.Read();
+    t.In({});
+  }
+  const ConnectionInfo info = c.Info(t.now());
+  EXPECT_EQ(info.bytes_acked, sent);
+  EXPECT_EQ(info.bytes_sent, sent);
+  EXPECT_EQ(info.bytes_received, sent / 8);
 }
 
 // --- Urgent data (RFC 9293 §3.8.5, RFC 6093) ---

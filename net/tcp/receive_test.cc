@@ -478,6 +478,30 @@ TEST(Buffers, AutoTuning) {
   }
 }
 
+// Octets that trickle in are no reason to grow, however long the connection was silent before.
+TEST(Buffers, ASilenceDoesNotGrowThem) {
+  for (int minutes : {1, 40, 75, 115}) {
+    SCOPED_TRACE(minutes);
+    StackConfig config = StackTester::Plain();
+    config.window_scale = true;
+    config.receive_buffer_bytes = 65535;
+    config.receive_buffer_max_bytes = 4u << 20;
+    StackTester t(config);
+    t.peer().syn_options = SynOptions(1460, 7);
+    t.Listen();
+    t.In({.flags = kSyn});
+    t.Run(Ms(10));
+    t.In({});
+    t.Run(Duration::Seconds(60) * minutes);
+    for (int i = 0; i < 100; ++i) {
+      t.Data(X(1000));
+      t.Read();
+      t.Run(Duration::Seconds(1));
+    }
+    EXPECT_EQ(t.connection()->receiver().buffer_bytes(), 65535u);
+  }
+}
+
 TEST(Buffers, AChosenSizeIsNotTuned) {
   StackConfig config = StackTester::Plain();
   config.window_scale = true;

@@ -46,6 +46,10 @@ class ReceiveTuner {
   // The application took so many octets.
   void OnRead(size_t bytes) { read_bytes_ += static_cast<uint32_t>(bytes); }
 
+  // When something may have to be done: when RCV.NXT is beyond window_edge(), or at look_at().
+  SeqNum window_edge() const { return window_edge_; }
+  Time look_at() const { return look_at_; }
+
   // RCV.NXT has moved, past the right edge of a while ago: it is time for OnWindow().
   bool IsWindowOver(SeqNum rcv_nxt) const { return on_ && rcv_nxt > window_edge_; }
   // `edge`: the right edge now. `echo`: how long ago, by the timestamp echoed in the segment that came, we sent that;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "luna/mem/zbuf/slab.h"
@@ -72,19 +73,24 @@ class Receiver {
     uint32_t moved = static_cast<uint32_t>(data.bytes());
     nxt_ += moved;
     readable_.Append(std::move(data));
-    if (!out_of_order_.empty()) {
-      zbuf::ZChain more = out_of_order_.TakeFrom(nxt_);
-      moved += static_cast<uint32_t>(more.bytes());
-      nxt_ += static_cast<uint32_t>(more.bytes());
-      readable_.Append(std::move(more));
-    }
+    if (out_of_order_ != nullptr) [[unlikely]]
+      moved += TakeFollowing();
     return moved;
   }
 
-  bool AcceptOutOfOrder(SeqNum seq, zbuf::ZChain data) { return out_of_order_.Insert(seq, std::move(data)); }
+  bool AcceptOutOfOrder(SeqNum seq, zbuf::ZChain data) {
+    if (out_of_order_ == nullptr) out_of_order_ = std::make_unique<Reassembly>();
+    const bool all = out_of_order_->Insert(seq, std::move(data));
+    if (out_of_order_->empty()) out_of_order_.reset();
+    return all;
+  }
 
   // Nothing will be accepted at or after `end`: there the peer's data ends.
-  void TruncateAt(SeqNum end) { out_of_order_.TruncateAt(end); }
+  void TruncateAt(SeqNum end) {
+    if (out_of_order_ == nullptr) return;
+    out_of_order_->TruncateAt(end);
+    if (out_of_order_->empty()) out_of_order_.reset();
+  }
 
   // The FIN at RCV.NXT was reached.
   void AcceptFin() {
@@ -155,7 +161,13 @@ class Receiver {
   const zbuf::ZChain& readable() const { return readable_; }
   uint32_t readable_bytes() const { return static_cast<uint32_t>(readable_.bytes()); }
   size_t readable_slices() const { return readable_.slice_count(); }
-  const Reassembly& out_of_order() const { return out_of_order_; }
+  bool has_out_of_order() const { return out_of_order_ != nullptr; }
+  const Reassembly& out_of_order() const {
+    static const auto& kNothing = *new Reassembly;
+    return out_of_order_ != nullptr ? *out_of_order_ : kNothing;
+  }
+  // In order and not.
+  uint32_t held_bytes() const { return readable_bytes() + (out_of_order_ != nullptr ? out_of_order_->bytes() : 0); }
 
   // Drops the last `bytes` that came in order: nobody will read them.
   void DropNewest(uint32_t bytes) { readable_.TrimBack(bytes); }
@@ -163,10 +175,19 @@ class Receiver {
   // Releases everything that is held.
   void Clear() {
     readable_.Clear();
-    out_of_order_.Clear();
+    out_of_order_.reset();
   }
 
  private:
+  // What waited for the octets that have come now.
+  uint32_t TakeFollowing() {
+    zbuf::ZChain more = out_of_order_->TakeFrom(nxt_);
+    if (out_of_order_->empty()) out_of_order_.reset();
+    const auto bytes = static_cast<uint32_t>(more.bytes());
+    nxt_ += bytes;
+    readable_.Append(std::move(more));
+    return bytes;
+  }
   uint32_t Limit() const { return std::min(buffer_bytes_, clamp_bytes_); }
   uint32_t FreeBytes() const {
     const uint32_t used = readable_bytes();
@@ -176,15 +197,15 @@ class Receiver {
     return static_cast<uint32_t>(target - edge_) >= std::min(mss, Limit() / 2);
   }
 
-  SeqNum irs_;
   SeqNum nxt_;
   SeqNum edge_;
   uint32_t buffer_bytes_ = 0;
   uint32_t clamp_bytes_ = kMaxWindowBytes;
+  SeqNum irs_;
   uint16_t syn_window_ = 0;  // the most that a SYN of ours has promised
   uint8_t shift_ = 0;
-  zbuf::ZChain readable_;  // in order, not yet taken by the application
-  Reassembly out_of_order_;
+  std::unique_ptr<Reassembly> out_of_order_;  // null when nothing waits there
+  zbuf::ZChain readable_;                     // in order, not yet taken by the application
 };
 
 }  // namespace luna::tcp

@@ -9,21 +9,16 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "luna/net/tcp/config.h"
 #include "luna/sched/clock/time.h"
 
 namespace luna::tcp {
 
 class RttEstimator {
  public:
-  struct Limits {
-    Duration initial;  // before the first sample (§2.1)
-    Duration min;      // lower bound (§2.4)
-    Duration max;      // upper bound, also of the back-off (§2.5)
-    // Linux's reading of §2.4: the bound is one of 4 * RTTVAR, so that the time-out is at least SRTT + min.
-    bool min_is_margin = false;
-  };
-
-  explicit RttEstimator(const Limits& limits) : limits_(limits), rto_(limits.initial) {}
+  // Uses rto_initial (before the first sample, §2.1), rto_min (§2.4), rto_max (§2.5) and rto_min_is_margin of `config`,
+  // which must outlive it.
+  explicit RttEstimator(const StackConfig& config) : config_(&config), rto_(config.rto_initial) {}
 
   // A measured round trip. Negative values (a clock that went back) count as zero.
   void Sample(Duration rtt) {
@@ -38,7 +33,7 @@ class RttEstimator {
       srtt_ += (rtt - srtt_) / 8;
     }
     backoff_ = 0;
-    const Duration margin = std::max(limits_.min_is_margin ? limits_.min : kGranularity, rttvar_ * 4);
+    const Duration margin = std::max(config_->rto_min_is_margin ? config_->rto_min : kGranularity, rttvar_ * 4);
     rto_ = Clamp(srtt_ + margin);
   }
 
@@ -57,8 +52,8 @@ class RttEstimator {
 
   // Forgets everything measured and backed off (RFC 6298 §5.7).
   void Restart(Duration initial) {
-    const Limits limits = limits_;
-    *this = RttEstimator({initial, limits.min, limits.max, limits.min_is_margin});
+    *this = RttEstimator(*config_);
+    rto_ = initial;
   }
 
   // §5.5: the timer expired; the next time-out is twice as long.
@@ -69,11 +64,10 @@ class RttEstimator {
   // The time-out now in force, back-off included.
   Duration rto() const {
     Duration value = rto_;
-    for (uint32_t i = 0; i < backoff_ && value < limits_.max; ++i) value = value * 2;
-    return std::min(value, limits_.max);
+    for (uint32_t i = 0; i < backoff_ && value < config_->rto_max; ++i) value = value * 2;
+    return std::min(value, config_->rto_max);
   }
 
-  const Limits& limits() const { return limits_; }
   bool has_sample() const { return has_sample_; }
   Duration srtt() const { return srtt_; }
   Duration rttvar() const { return rttvar_; }
@@ -85,16 +79,16 @@ class RttEstimator {
   static constexpr Duration kMinWindow = Duration::Seconds(300);
   static constexpr Duration kGranularity = Duration::Microseconds(1);  // G of §2: the clock's tick
 
-  Duration Clamp(Duration value) const { return std::clamp(value, limits_.min, limits_.max); }
+  Duration Clamp(Duration value) const { return std::clamp(value, config_->rto_min, config_->rto_max); }
 
-  Limits limits_;
+  const StackConfig* config_;
   Duration srtt_;
   Duration rttvar_;
   Duration recent_min_;
   Duration before_min_;
-  Time min_since_;
   Duration rto_;
-  uint32_t backoff_ = 0;
+  Time min_since_;
+  uint8_t backoff_ = 0;
   bool has_sample_ = false;
   bool has_min_ = false;
 };

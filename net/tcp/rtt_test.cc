@@ -1,25 +1,32 @@
 #include "luna/net/tcp/rtt.h"
 
 #include "gtest/gtest.h"
+#include "luna/net/tcp/config.h"
 
 namespace luna::tcp {
 namespace {
 
 constexpr Duration Us(int64_t n) { return Duration::Microseconds(n); }
 
-RttEstimator Make(Duration min = Us(1), Duration max = Duration::Seconds(60)) {
-  return RttEstimator({Duration::Seconds(1), min, max});
+StackConfig Limits(Duration min = Us(1), Duration max = Duration::Seconds(60)) {
+  StackConfig config;
+  config.rto_initial = Duration::Seconds(1);
+  config.rto_min = min;
+  config.rto_max = max;
+  return config;
 }
 
 TEST(Rtt, BeginsWithTheInitialTimeout) {
-  const RttEstimator rtt = Make();
+  const StackConfig config = Limits();
+  const RttEstimator rtt(config);
   EXPECT_FALSE(rtt.has_sample());
   EXPECT_EQ(rtt.rto(), Duration::Seconds(1));
 }
 
 // RFC 6298 §2.2 and §2.3, calculated by hand.
 TEST(Rtt, FollowsTheFormulas) {
-  RttEstimator rtt = Make();
+  const StackConfig config = Limits();
+  RttEstimator rtt(config);
   rtt.Sample(Us(800));
   EXPECT_EQ(rtt.srtt(), Us(800));
   EXPECT_EQ(rtt.rttvar(), Us(400));
@@ -34,7 +41,8 @@ TEST(Rtt, FollowsTheFormulas) {
 }
 
 TEST(Rtt, TheMinimumIsThatOfTheLastMinutes) {
-  RttEstimator rtt = Make();
+  const StackConfig config = Limits();
+  RttEstimator rtt(config);
   const Time start = Time::FromNanoseconds(1);
   EXPECT_EQ(rtt.min_rtt(), Duration::Zero());
   rtt.SampleMin(Us(100), start);
@@ -50,20 +58,24 @@ TEST(Rtt, TheMinimumIsThatOfTheLastMinutes) {
 
 // Linux's reading of the lower bound.
 TEST(Rtt, TheLowerBoundMayBeAMargin) {
-  RttEstimator rtt({Duration::Seconds(1), Duration::Milliseconds(200), Duration::Seconds(60), true});
+  StackConfig config = Limits(Duration::Milliseconds(200));
+  config.rto_min_is_margin = true;
+  RttEstimator rtt(config);
   for (int i = 0; i < 100; ++i) rtt.Sample(Duration::Milliseconds(100));
   EXPECT_EQ(rtt.rto(), Duration::Milliseconds(300));
 }
 
 TEST(Rtt, SteadyPathsKeepAGranuleOfVariance) {
-  RttEstimator rtt = Make();
+  const StackConfig config = Limits();
+  RttEstimator rtt(config);
   for (int i = 0; i < 200; ++i) rtt.Sample(Us(1000));
   EXPECT_EQ(rtt.srtt(), Us(1000));
   EXPECT_EQ(rtt.rto(), Us(1001));
 }
 
 TEST(Rtt, StaysWithinItsLimits) {
-  RttEstimator rtt = Make(Duration::Milliseconds(4), Duration::Seconds(1));
+  const StackConfig config = Limits(Duration::Milliseconds(4), Duration::Seconds(1));
+  RttEstimator rtt(config);
   rtt.Sample(Us(50));
   EXPECT_EQ(rtt.rto(), Duration::Milliseconds(4));
   rtt.Sample(Duration::Seconds(30));
@@ -74,7 +86,8 @@ TEST(Rtt, StaysWithinItsLimits) {
 
 // RFC 6298 §5.5 to §5.7: doubled by each time-out, up to the limit, and until the next sample.
 TEST(Rtt, BacksOffUntilASampleComes) {
-  RttEstimator rtt = Make(Duration::Milliseconds(4), Duration::Milliseconds(100));
+  const StackConfig config = Limits(Duration::Milliseconds(4), Duration::Milliseconds(100));
+  RttEstimator rtt(config);
   rtt.Sample(Us(100));
   const int64_t kExpected[] = {8, 16, 32, 64, 100, 100};
   for (const int64_t ms : kExpected) {

@@ -161,8 +161,8 @@ class Scoreboard {
   bool IsConsistent() const;
 
  private:
-  static constexpr uint32_t kInlineRecords = 4;
-  static constexpr uint32_t kKeptRecords = 64;  // a ring of this size stays on the heap however little it is used
+  static constexpr uint32_t kInlineRecords = 2;  // what a request, or a response of two segments, takes
+  static constexpr uint32_t kKeptRecords = 64;   // a ring of this size stays on the heap however little it is used
 
   bool on_heap() const { return capacity_ > kInlineRecords; }
   const Record* slots() const { return on_heap() ? heap_ : inline_; }

@@ -11,13 +11,18 @@ Sender::Sender(const StackConfig& config)
     : nodelay_(!config.nagle),
       config_(&config),
       congestion_(config.congestion),
-      rtt_({config.rto_initial, config.rto_min, config.rto_max, config.rto_min_is_margin}),
-      reordering_(config.reordering_segments) {}
+      rtt_(config),
+      reordering_(config.reordering_segments) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+  static_assert(offsetof(Sender, max_) == kReceiveHotBytes);
+#pragma GCC diagnostic pop
+}
 
 void Sender::StartSyn(SeqNum iss) {
   iss_ = una_ = iss;
   nxt_ = max_ = iss + 1;
-  una_data_ = iss + 1;
+  una_data_ = data_end_ = iss + 1;
   recover_ = high_seq_ = iss;
   push_end_ = small_end_ = use_end_ = iss + 1;
 }
@@ -60,6 +65,7 @@ void Sender::SetMss(uint32_t mss, bool dropped) {
 }
 
 void Sender::Queue(zbuf::ZChain data, bool more) {
+  data_end_ += static_cast<uint32_t>(data.bytes());
   queue_.Append(std::move(data));
   more_ = more;
   let_out_ = false;
@@ -121,8 +127,8 @@ std::optional<Sender::Plan> Sender::NextRepair() const {
 // `past_window`: the congestion window does not count (a tail probe).
 std::optional<Sender::Plan> Sender::NextNew(bool past_window) const {
   const auto offset = static_cast<uint32_t>(nxt_ - una_data_);
-  if (offset > queue_.bytes()) return std::nullopt;  // the FIN was sent
-  const uint32_t left = queue_.bytes() - offset;
+  if (offset > queued_bytes()) return std::nullopt;  // the FIN was sent
+  const uint32_t left = queued_bytes() - offset;
   if (left == 0 && (!fin_queued_ || fin_sent_)) return std::nullopt;
 
   const SeqNum edge = una_ + wnd_;
@@ -252,9 +258,9 @@ void Sender::NoteUse() {
 std::optional<Sender::Plan> Sender::Probe() const {
   if (!NeedsProbe()) return std::nullopt;
   // A window too small to be worth sending to (silly-window avoidance) is filled now (RFC 9293 §3.8.6.2.1).
-  Plan plan{.seq = nxt_, .bytes = std::min({queue_.bytes(), std::max(wnd_, 1u), mss_})};
+  Plan plan{.seq = nxt_, .bytes = std::min({queued_bytes(), std::max(wnd_, 1u), mss_})};
   plan.fin = plan.bytes == 0;
-  plan.push = plan.bytes == queue_.bytes() && !plan.fin;
+  plan.push = plan.bytes == queued_bytes() && !plan.fin;
   plan.retransmit = nxt_ < max_;
   return plan;
 }
@@ -267,7 +273,7 @@ void Sender::OnProbeSent(const Plan& plan, Time now) {
 
 bool Sender::NeedsProbe() const {
   if (nxt_ != una_ || fin_acknowledged_) return false;
-  const bool waiting = !queue_.empty() || fin_queued_;
+  const bool waiting = queued_bytes() > 0 || fin_queued_;
   return waiting && !Next().has_value();
 }
 
@@ -277,6 +283,7 @@ void Sender::MaybeRestartAfterIdle(Time now) {
 
 void Sender::Clear() {
   queue_.Clear();
+  data_end_ = una_data_;
   board_.Clear();
   rto_deadline_ = aux_deadline_ = Time::Infinite();
   aux_kind_ = TimerKind::kNone;

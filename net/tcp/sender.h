@@ -17,6 +17,7 @@
 //
 // sender.cc: sending; sender_ack.cc: acknowledgements; sender_recovery.cc: loss and its undoing; sender_timers.cc.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -37,6 +38,9 @@ namespace luna::tcp {
 
 class Sender {
  public:
+  // So many octets, at the front of the object, are all that data in order needs which acknowledges nothing new.
+  static constexpr size_t kReceiveHotBytes = 36;
+
   // One segment to be sent.
   struct Plan {
     SeqNum seq;
@@ -106,7 +110,10 @@ class Sender {
   // `more`: the application says that more will follow at once: a short segment may wait for it until the next
   // acknowledgement.
   void Queue(zbuf::ZChain data, bool more = false);
-  SendQueue& queue() { return queue_; }
+  // References to `bytes` octets from `seq` on, which are in the queue.
+  zbuf::ZChain Payload(SeqNum seq, uint32_t bytes) {
+    return queue_.Range(static_cast<uint32_t>(seq - una_data_), bytes);
+  }
   const SendQueue& queue() const { return queue_; }
   // No more data will be queued: a FIN follows the last octet.
   void QueueFin() { fin_queued_ = true; }
@@ -144,6 +151,8 @@ class Sender {
   bool NeedsProbe() const;
   // Queued octets, or the FIN, that have not been sent yet (whether or not they may be).
   bool HasUnsent() const { return nxt_ < DataEnd() || (fin_queued_ && !fin_sent_); }
+  // Octets in the queue, sent or not.
+  uint32_t queued_bytes() const { return static_cast<uint32_t>(data_end_ - una_data_); }
   // Queued octets that have never been sent.
   uint32_t unsent_bytes() const {
     const SeqNum next = Max(nxt_, una_data_);
@@ -226,7 +235,7 @@ class Sender {
   };
 
   // One past the last queued octet, the FIN not counted.
-  SeqNum DataEnd() const { return una_data_ + queue_.bytes(); }
+  SeqNum DataEnd() const { return data_end_; }
 
   // --- sender.cc ---
   std::optional<Plan> NextRepair() const;
@@ -289,70 +298,74 @@ class Sender {
   void ArmTailProbe(Time now);
   void SetAux(TimerKind kind, Time deadline) { aux_kind_ = kind, aux_deadline_ = deadline; }
 
-  // Per packet.
+  // What a predicted segment that acknowledges nothing new looks at and changes: kReceiveHotBytes, at the front.
   SeqNum una_;
   SeqNum nxt_;
-  SeqNum max_;
   SeqNum una_data_;  // sequence number of the first octet in queue_: SND.UNA, or ISS + 1 before that
+  SeqNum data_end_;  // one past the last octet in queue_
   SeqNum wl1_;
   SeqNum wl2_;
   uint32_t wnd_ = 0;
   uint32_t max_wnd_ = 0;  // largest window the peer ever offered
-  uint32_t mss_ = kDefaultMss;
-  uint8_t shift_ = 0;
   State state_ = State::kOpen;
   bool quiet_ = true;  // kOpen, nothing SACKed, no probe out
-  bool fin_queued_ = false;
-  bool fin_sent_ = false;
-  bool fin_acknowledged_ = false;
-  bool sack_ = false;
-  bool ecn_ = false;
-  bool cwr_due_ = false;  // the next new segment bears CWR
-  bool nodelay_ = true;
-  bool cork_ = false;
-  bool more_ = false;  // the last Queue() said that more follows
-  bool urgent_ = false;
-  bool let_out_ = false;  // what is queued goes out whatever Nagle and cork say
-  bool has_small_ = false;
-  bool used_ = false;           // in this window the sender was limited by the congestion window
-  SeqNum small_end_;            // end of the last short segment sent (Nagle by Minshall's rule)
-  SeqNum push_end_;             // end of the last Queue() without `more`
-  SeqNum use_end_;              // una_ here: the next window of use begins
-  uint32_t use_most_ = 0;       // octets in flight, the most in this window of use
-  uint32_t timeouts_ = 0;       // in a row, without an acknowledgement of new data
-  uint32_t shut_timeouts_ = 0;  // of those, while the window was shut: they do not count towards R2 (SHLD-17)
+  uint8_t shift_ = 0;
+  bool fin_queued_ : 1 = false;
+  bool fin_sent_ : 1 = false;
+  bool fin_acknowledged_ : 1 = false;
+  bool sack_ : 1 = false;
+  bool ecn_ : 1 = false;
+  bool nodelay_ : 1 = true;
+  bool cork_ : 1 = false;
+  bool more_ : 1 = false;  // the last Queue() said that more follows
+
+  // What sending a segment, or its acknowledgement, takes beside that.
+  SeqNum max_;
+  uint32_t mss_ = kDefaultMss;
+  TimerKind aux_kind_ = TimerKind::kNone;
+  bool urgent_ : 1 = false;
+  bool let_out_ : 1 = false;  // what is queued goes out whatever Nagle and cork say
+  bool has_small_ : 1 = false;
+  bool used_ : 1 = false;     // in this window the sender was limited by the congestion window
+  bool cwr_due_ : 1 = false;  // the next new segment bears CWR
+  bool tail_probe_due_ : 1 = false;
+  bool shut_probe_due_ : 1 = false;      // the window closed behind what was sent, and the timer expired
+  bool tail_probe_out_ : 1 = false;      // unanswered, sent when SND.NXT was tail_probe_end_
+  bool tail_probe_repeats_ : 1 = false;  // it was a retransmission
+  bool frto_ : 1 = false;                // RFC 5682: the time-out may have been spurious
+  bool frto_new_ : 1 = false;            // its step 2b: new data first
+  bool undo_armed_ : 1 = false;          // since undo_marker_ there is something to undo
+  bool retransmitted_ : 1 = false;       // since state_ was last kOpen, first at first_retransmit_tick_
+  SeqNum small_end_;                     // end of the last short segment sent (Nagle by Minshall's rule)
+  SeqNum push_end_;                      // end of the last Queue() without `more`
+  SeqNum use_end_;                       // una_ here: the next window of use begins
+  uint32_t use_most_ = 0;                // octets in flight, the most in this window of use
+  uint32_t burst_ = 0;                   // new segments since BeginBurst()
+  uint32_t timeouts_ = 0;                // in a row, without an acknowledgement of new data
+  uint32_t shut_timeouts_ = 0;           // of those, while the window was shut: not for R2 (SHLD-17)
+  uint32_t delivered_ = 0;               // segments
+  uint32_t duplicates_ = 0;              // without SACK: since SND.UNA moved (RFC 5681 §2)
+  SeqNum high_seq_;                      // SND.NXT when state_ was entered ("recovery point")
+  SeqNum recover_;                       // RFC 6582: SND.MAX when the last loss was detected
+  Time last_sent_;
   Time rto_deadline_ = Time::Infinite();
   Time aux_deadline_ = Time::Infinite();  // reordering or tail probe
-  TimerKind aux_kind_ = TimerKind::kNone;
-  bool tail_probe_due_ = false;
-  bool shut_probe_due_ = false;         // the window closed behind what was sent, and the timer expired
-  bool tail_probe_out_ = false;         // unanswered, sent when SND.NXT was tail_probe_end_
-  bool tail_probe_repeats_ = false;     // it was a retransmission
-  bool frto_ = false;                   // RFC 5682: the time-out may have been spurious
-  bool frto_new_ = false;               // its step 2b: new data first
-  bool undo_armed_ = false;             // since undo_marker_ there is something to undo
-  bool retransmitted_ = false;          // since state_ was last kOpen …
-  uint32_t first_retransmit_tick_ = 0;  // … first at this tick
-  int32_t undo_retransmits_ = -1;       // retransmissions not reported as needless; negative: none were made
-  SeqNum tail_probe_end_;
-  SeqNum high_seq_;             // SND.NXT when state_ was entered ("recovery point")
-  SeqNum recover_;              // RFC 6582: SND.MAX when the last loss was detected
-  SeqNum undo_marker_;          // SND.UNA when it was
-  uint32_t burst_ = 0;          // new segments since BeginBurst()
-  uint32_t delivered_ = 0;      // segments
-  uint32_t prior_flight_ = 0;   // flight() before the acknowledgement that is being digested
-  uint32_t duplicates_ = 0;     // without SACK: since SND.UNA moved (RFC 5681 §2)
-  uint32_t reno_segments_ = 0;  // likewise: delivered, we know not which
-  uint32_t reno_bytes_ = 0;
-  Prr prr_;
-  Rack rack_;
-  Time last_sent_;
   const StackConfig* config_;
+  SendQueue queue_;
+  Scoreboard board_;
+  Rack rack_;
   Congestion congestion_;
   RttEstimator rtt_;
-  Scoreboard board_;
-  SendQueue queue_;
-  // Rare.
+
+  // When something was lost, seems so, or is unusual.
+  uint32_t reno_segments_ = 0;  // without SACK: delivered, we know not which
+  uint32_t reno_bytes_ = 0;
+  uint32_t first_retransmit_tick_ = 0;
+  int32_t undo_retransmits_ = -1;  // retransmissions not reported as needless; negative: none were made
+  SeqNum tail_probe_end_;
+  SeqNum undo_marker_;         // SND.UNA when the last loss was detected
+  uint32_t prior_flight_ = 0;  // flight() before the acknowledgement that is being digested
+  Prr prr_;
   SeqNum up_;  // SND.UP
   SeqNum iss_;
   uint32_t reordering_;  // segments

@@ -103,7 +103,7 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
 
 void Sender::Advance(SeqNum ack, Scoreboard::Delivery* delivery) {
   board_.AckTo(Min(ack, nxt_), delivery);
-  const uint32_t released = std::min(static_cast<uint32_t>(ack - una_data_), queue_.bytes());
+  const uint32_t released = std::min(static_cast<uint32_t>(ack - una_data_), queued_bytes());
   queue_.Release(released);
   una_data_ += released;
   una_ = ack;
@@ -119,7 +119,7 @@ void Sender::Advance(SeqNum ack, Scoreboard::Delivery* delivery) {
   if (urgent_ && up_ <= una_) urgent_ = false;
   if (state_ == State::kOpen || high_seq_ < una_ - max_wnd_) high_seq_ = una_;
   const bool fin_covered = fin_sent_ || max_ == una_;
-  if (fin_queued_ && fin_covered && queue_.empty() && una_ > una_data_) fin_sent_ = fin_acknowledged_ = true;
+  if (fin_queued_ && fin_covered && queued_bytes() == 0 && una_ > una_data_) fin_sent_ = fin_acknowledged_ = true;
 }
 
 // Karn's rule, by record. When a repair is among what was acknowledged, what came after it waited for it: no sample,

@@ -205,6 +205,7 @@ void BM_Lookup(benchmark::State& state) {
     wire::FourTuple id;
     std::byte rest[1024 - sizeof(wire::FourTuple)];
     const wire::FourTuple& tuple() const { return id; }
+    bool IsOf(const wire::FourTuple& other) const { return Ipv4Tuple(id) == other; }
   };
   const auto count = static_cast<size_t>(state.range(0));
   std::vector<Item> items(count);

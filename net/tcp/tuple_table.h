@@ -1,7 +1,8 @@
 #ifndef LUNA_NET_TCP_TUPLE_TABLE_H_
 #define LUNA_NET_TCP_TUPLE_TABLE_H_
 
-// TupleTable: from four-tuple to the connection (a T with `const FourTuple& tuple() const`). Open addressing in one
+// TupleTable: from four-tuple to the connection (a T with `FourTuple tuple() const` and `bool IsOf(const
+// FourTuple&) const`). Open addressing in one
 // array of 16-octet entries that hold the whole hash, so that a lookup costs one cache line here and then the
 // connection's own, however many there are. Linear probing, at most half full; removal shifts back, nothing is left
 // behind. Doubles when it grows, never shrinks.
@@ -24,7 +25,7 @@ class TupleTable {
   T* Find(const wire::FourTuple& tuple) const {
     const uint64_t hash = hash_(tuple);
     for (size_t i = hash & Mask(); entries_[i].connection != nullptr; i = (i + 1) & Mask()) {
-      if (entries_[i].hash == hash && entries_[i].connection->tuple() == tuple) return entries_[i].connection;
+      if (entries_[i].hash == hash && entries_[i].connection->IsOf(tuple)) return entries_[i].connection;
     }
     return nullptr;
   }

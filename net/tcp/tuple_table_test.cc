@@ -15,6 +15,7 @@ namespace {
 struct Item {
   wire::FourTuple id;
   const wire::FourTuple& tuple() const { return id; }
+  bool IsOf(const wire::FourTuple& other) const { return id == other; }
 };
 
 wire::FourTuple Tuple(uint32_t n) {

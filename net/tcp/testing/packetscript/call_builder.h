@@ -31,6 +31,7 @@ struct CallMemory {
   std::deque<absl::optional<std::string>> expected;  // of `buffers`, where the script says what is to be read
   std::vector<iovec> iov;
   msghdr message = {};
+  alignas(cmsghdr) char control[64] = {};
   sockaddr_in address = {};
   socklen_t length = 0;
   std::vector<pollfd> polled;
@@ -78,6 +79,7 @@ class CallBuilder {
   // --- Results ---
   // After reading: what came against what was expected, vector by vector.
   void CheckRead();
+  void CheckControl();
   void CheckOption(size_t value, size_t length, std::shared_ptr<std::string> buffer);
 
   // --- call_builder.cc: opening and closing ---

@@ -1,10 +1,14 @@
 // System calls that move octets.
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "luna/net/tcp/testing/packetscript/call_builder.h"
 #include "luna/net/tcp/testing/packetscript/constants.h"
 
@@ -74,18 +78,46 @@ void CallBuilder::Message(size_t index, bool to_read) {
   const Expression* iov = Field(argument, "msg_iov");
   if (argument.kind != Kind::kStruct || iov == nullptr) return Fail("a msghdr has a msg_iov");
   const Expression* control = Field(argument, "msg_control");
-  if (control != nullptr && !control->items.empty()) return Fail("control messages are not known here");
+  if (control != nullptr && !control->items.empty() && !to_read) return Fail("control messages are only received here");
   ReadVector(*iov, to_read);
   memory_->message.msg_iov = memory_->iov.data();
   memory_->message.msg_iovlen = memory_->iov.size();
+}
+
+// [{cmsg_level=SOL_TCP, cmsg_type=TCP_CM_INQ, cmsg_data=9000}]: one message at most, with an int.
+void CallBuilder::CheckControl() {
+  const Expression* list = Field(Argument(1), "msg_control");
+  if (list == nullptr || list->items.empty()) return;
+  const Expression& wanted = list->items[0];
+  const Expression* fields[] = {Field(wanted, "cmsg_level"), Field(wanted, "cmsg_type"), Field(wanted, "cmsg_data")};
+  if (list->items.size() > 1 || std::find(std::begin(fields), std::end(fields), nullptr) != std::end(fields)) {
+    return Fail("a control message has cmsg_level, cmsg_type and cmsg_data, and is alone");
+  }
+  const std::array<int64_t, 3> expected = {NumberOf(*fields[0]), NumberOf(*fields[1]), NumberOf(*fields[2])};
+  call_->check = [m = memory_, expected, read = call_->check]() -> absl::Status {
+    if (absl::Status status = read(); !status.ok()) return status;
+    const cmsghdr* first = CMSG_FIRSTHDR(&m->message);
+    if (first == nullptr) return absl::FailedPreconditionError("no control message came");
+    int data = 0;
+    std::memcpy(&data, CMSG_DATA(first), sizeof(data));
+    const std::array<int64_t, 3> came = {first->cmsg_level, first->cmsg_type, data};
+    if (came == expected) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat("the control message is (", absl::StrJoin(came, ", "),
+                                                      "), expected (", absl::StrJoin(expected, ", "), ")"));
+  };
 }
 
 void CallBuilder::RecvMsg() {
   const int fd = Fd(0);
   Message(1, /*to_read=*/true);
   const auto flags = static_cast<int>(Number(2));
-  call_->attempt = [&host = host_, m = memory_, fd, flags] { return host.RecvMsg(fd, &m->message, flags); };
+  call_->attempt = [&host = host_, m = memory_, fd, flags] {
+    m->message.msg_control = m->control;
+    m->message.msg_controllen = sizeof(m->control);
+    return host.RecvMsg(fd, &m->message, flags);
+  };
   CheckRead();
+  CheckControl();
   const Expression* expected = Field(Argument(1), "msg_flags");
   if (expected == nullptr || expected->kind == Kind::kEllipsis) return;
   const int64_t expected_flags = NumberOf(*expected);

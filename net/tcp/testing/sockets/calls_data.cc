@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "luna/net/tcp/testing/sockets/file.h"
@@ -55,6 +59,23 @@ void CopyOut(const zbuf::ZChain& chain, absl::Span<const iovec> iov, size_t offs
     chain.CopyTo(piece, at);
     at += piece.size();
   });
+}
+
+// TCP_INQ: what waits to be read, and one more when that is followed by the peer's FIN.
+void GiveQueueHint(const SocketFile& socket, msghdr* message) {
+  const size_t room = std::exchange(message->msg_controllen, 0);
+  if (!socket.options.queue_hint || socket.connection == nullptr) return;
+  if (message->msg_control == nullptr || room < CMSG_LEN(sizeof(int))) {
+    message->msg_flags |= MSG_CTRUNC;
+    return;
+  }
+  const int hint = static_cast<int>(socket.readable_bytes()) + (socket.connection->peer_closed() ? 1 : 0);
+  auto* control = static_cast<cmsghdr*>(message->msg_control);
+  control->cmsg_level = IPPROTO_TCP;
+  control->cmsg_type = TCP_CM_INQ;
+  control->cmsg_len = CMSG_LEN(sizeof(hint));
+  std::memcpy(CMSG_DATA(control), &hint, sizeof(hint));
+  message->msg_controllen = std::min<size_t>(room, CMSG_SPACE(sizeof(hint)));
 }
 
 // 0, or the errno of arguments that no call takes.
@@ -187,7 +208,7 @@ CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const
 void VirtualHost::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t total, int flags, size_t* done) {
   Connection& connection = *socket.connection;
   const SendFlags how = {.more = (flags & MSG_MORE) != 0, .urgent = (flags & MSG_OOB) != 0};
-  while (*done < total && connection.sender().queue().bytes() < socket.send_limit()) {
+  while (*done < total && connection.sender().queue().bytes() < socket.send_limit() && socket.UnsentIsLow()) {
     const size_t piece = std::min(total - *done, kWritePieceBytes);
     size_t taken = 0;
     ForRange(iov, *done, piece, [&](absl::Span<std::byte> bytes) {
@@ -221,15 +242,16 @@ CallResult VirtualHost::RecvFrom(int fd, void* buffer, size_t size, int flags, s
 
 CallResult VirtualHost::RecvMsg(int fd, msghdr* message, int flags) {
   int error;
-  if (FindSocket(fd, &error) == nullptr) return Failure(error);
+  const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
+  if (socket == nullptr) return Failure(error);
   if (message == nullptr) return Failure(EFAULT);
   error = CheckVectors(message->msg_iov, static_cast<int64_t>(message->msg_iovlen));
   if (error != 0) return Failure(error == EINVAL ? EMSGSIZE : error);
   const CallResult result = ReadFile(fd, {message->msg_iov, message->msg_iovlen}, flags);
   if (result.ok()) {
     message->msg_namelen = 0;
-    message->msg_controllen = 0;
     message->msg_flags = 0;
+    GiveQueueHint(*socket, message);
   }
   return result;
 }

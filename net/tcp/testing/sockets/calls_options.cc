@@ -86,6 +86,12 @@ int SetReadLowWater(SocketFile& socket, int value) {
   return 0;
 }
 
+int SetQueueHint(SocketFile& socket, int value) {
+  if (value != 0 && value != 1) return EINVAL;
+  socket.options.queue_hint = value == 1;
+  return 0;
+}
+
 constexpr IntOption kIntOptions[] = {
     {SOL_SOCKET, SO_REUSEADDR, GetBool<&SocketOptions::reuse_address>, SetBool<&SocketOptions::reuse_address>},
     {SOL_SOCKET, SO_REUSEPORT, GetBool<&SocketOptions::reuse_port>, SetBool<&SocketOptions::reuse_port>},
@@ -104,6 +110,7 @@ constexpr IntOption kIntOptions[] = {
     {IPPROTO_TCP, TCP_NODELAY, GetBool<&SocketOptions::no_delay>, SetBool<&SocketOptions::no_delay>},
     {IPPROTO_TCP, TCP_CORK, GetBool<&SocketOptions::cork>, SetBool<&SocketOptions::cork>},
     {IPPROTO_TCP, TCP_QUICKACK, GetBool<&SocketOptions::quick_ack>, SetBool<&SocketOptions::quick_ack>},
+    {IPPROTO_TCP, TCP_INQ, GetBool<&SocketOptions::queue_hint>, SetQueueHint},
     {IPPROTO_TCP, TCP_MAXSEG, GetMaxSegment, SetMaxSegment},
     {IPPROTO_TCP, TCP_USER_TIMEOUT, GetInt<&SocketOptions::user_timeout_ms>,
      SetInt<&SocketOptions::user_timeout_ms, 0, INT_MAX>},

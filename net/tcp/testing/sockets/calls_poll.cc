@@ -13,6 +13,13 @@
 namespace luna::tcp::testing {
 namespace {
 
+// Whoever looks whether there is room, and finds none, will be told of it.
+void NoteFullness(File* file) {
+  if (file == nullptr || file->kind != File::Kind::kSocket) return;
+  auto& socket = static_cast<SocketFile&>(*file);
+  if (!socket.SendQueueHasRoom()) socket.wants_room = true;
+}
+
 Duration FromMilliseconds(int timeout_ms) {
   return timeout_ms < 0 ? Duration::Infinite() : Duration::Milliseconds(timeout_ms);
 }
@@ -28,6 +35,7 @@ CallResult VirtualHost::Poll(pollfd* fds, nfds_t count, int timeout_ms) {
     const std::shared_ptr<File> file = Find(fds[i].fd);
     const auto asked = static_cast<uint16_t>(fds[i].events) | uint32_t{POLLERR | POLLHUP};
     const uint32_t events = file == nullptr ? uint32_t{POLLNVAL} : file->Ready() & asked;
+    NoteFullness(file.get());
     fds[i].revents = static_cast<int16_t>(events);
     if (events != 0) ++ready;
   }
@@ -68,6 +76,7 @@ CallResult VirtualHost::EpollCtl(int epoll_fd, int operation, int fd, const epol
       return Failure(EINVAL);
   }
   epoll.items[fd] = {.file = target, .event = *event};
+  NoteFullness(target.get());
   return Finish(Success());
 }
 

@@ -54,7 +54,11 @@ uint32_t SocketFile::send_limit() const { return options.send_buffer_set ? optio
 bool SocketFile::SendQueueHasRoom() const {
   if (connection == nullptr) return true;
   const uint32_t queued = connection->sender().queue().bytes();
-  return queued < send_limit() && send_limit() - queued >= queued / 2;
+  return queued < send_limit() && send_limit() - queued >= queued / 2 && UnsentIsLow();
+}
+
+bool SocketFile::UnsentIsLow(uint64_t factor) const {
+  return factor * connection->sender().unsent_bytes() < connection->options().unsent_low_water;
 }
 
 uint32_t SocketFile::Ready() const {

@@ -51,6 +51,7 @@ struct SocketOptions {
   bool broadcast = false;
   bool oob_inline = false;
   bool zerocopy = false;
+  bool queue_hint = false;  // TCP_INQ
   bool quick_ack = true;
   bool no_delay = false;
   bool cork = false;
@@ -83,8 +84,10 @@ struct SocketFile final : File {
 
   // Octets in the send queue beyond which a write waits.
   uint32_t send_limit() const;
-  // Whether a write that waits may go on: a third of the limit is free, as on Linux.
+  // Whether a write that waits may go on: a third of the limit is free, as on Linux, and little is unsent.
   bool SendQueueHasRoom() const;
+  // `factor` times what was not sent yet is below TCP_NOTSENT_LOWAT. Pre: there is a connection.
+  bool UnsentIsLow(uint64_t factor = 1) const;
   // Whether a read (or accept) would return at once.
   bool Readable() const;
   size_t readable_bytes() const;
@@ -112,7 +115,7 @@ struct SocketFile final : File {
   bool write_shut = false;
   bool peer_closed = false;  // kDead: the FIN had come
   bool normal_end = false;   // kDead: after both FINs
-  bool wants_room = false;   // a write did not find room: its return is an edge
+  bool wants_room = false;   // a write or poll found no room: its return is an edge
   bool lingering = false;    // close() was called and waits
   ConnectionInfo last_info;  // kDead
   zbuf::ZChain left_over;    // kDead: received, unread

@@ -142,6 +142,7 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_max_reordering", SetNumber<&StackConfig::reordering_limit, 1, 1 << 20>},
     {"net.ipv4.tcp_max_tw_buckets", SetNumber<&StackConfig::time_wait_limit, 0, 1 << 30>},
     {"net.ipv4.tcp_min_tso_segs", SetNumber<&StackConfig::push_every_segments, 0, 1 << 16>},
+    {"net.ipv4.tcp_notsent_lowat", SetNumber<&StackConfig::unsent_low_water, 1>},
     {"net.ipv4.tcp_orphan_retries", SetNumber<&StackConfig::closed_retries>},
     {"net.ipv4.tcp_recovery", SetRecovery},
     {"net.ipv4.tcp_reordering", SetNumber<&StackConfig::reordering_segments, 1, 1 << 20>},
@@ -178,7 +179,6 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_moderate_rcvbuf", nullptr},
     {"net.ipv4.tcp_mtu_probing", nullptr},
     {"net.ipv4.tcp_no_metrics_save", nullptr},
-    {"net.ipv4.tcp_notsent_lowat", nullptr},
     {"net.ipv4.tcp_pacing_ca_ratio", nullptr},
     {"net.ipv4.tcp_pacing_ss_ratio", nullptr},
     {"net.ipv4.tcp_rfc1337", nullptr},
@@ -261,6 +261,7 @@ HostProfile LinuxTestProfile() {
   stack.quick_acks = 16;
   stack.ack_on_read = true;
   stack.delay_fin_ack = true;
+  stack.answer_unsent_acks = false;
   stack.time_wait = Duration::Seconds(60);
   stack.fin_wait_2 = Duration::Seconds(60);
   stack.soft_errors_end_handshake = true;
@@ -290,6 +291,7 @@ HostProfile BsdTestProfile() {
   profile.stack.quick_acks = 0;
   profile.stack.ack_on_read = false;
   profile.stack.delay_fin_ack = false;
+  profile.stack.answer_unsent_acks = true;
   profile.stack.soft_errors_end_handshake = false;
   profile.stack.ack_small_segments = true;
   profile.stack.receive_buffer_bytes = 65536;

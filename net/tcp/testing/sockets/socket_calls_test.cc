@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/time.h>
 
+#include <cstring>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -209,6 +210,43 @@ TEST_F(SocketCalls, PeekTakesNothingAndWaitAllWaits) {
   EXPECT_EQ(std::string(bytes, 6), "abcdef");
 }
 
+TEST_F(SocketCalls, WhatWaitsIsToldWithWhatIsRead) {  // TCP_INQ
+  const auto [c, s] = Connected();
+  const int on = 1;
+  const int wrong = 2;
+  EXPECT_EQ(server_.SetSockOpt(s, IPPROTO_TCP, TCP_INQ, &wrong, sizeof(wrong)), Failure(EINVAL));
+  client_.Write(c, "abcde", 5);
+  Exchange();
+  char bytes[2] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  const auto hint = [&, server = s] {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    EXPECT_GE(server_.RecvMsg(server, &message, 0).value, 0);
+    int value = -1;
+    if (message.msg_controllen == 0) return value;
+    const cmsghdr* first = CMSG_FIRSTHDR(&message);
+    EXPECT_EQ(first->cmsg_level, IPPROTO_TCP);
+    EXPECT_EQ(first->cmsg_type, TCP_CM_INQ);
+    std::memcpy(&value, CMSG_DATA(first), sizeof(value));
+    return value;
+  };
+  EXPECT_EQ(hint(), -1);
+  EXPECT_EQ(server_.SetSockOpt(s, IPPROTO_TCP, TCP_INQ, &on, sizeof(on)), Success());
+  EXPECT_EQ(hint(), 1);
+  client_.Close(c);
+  Exchange();
+  EXPECT_EQ(hint(), 1) << "the end of the stream waits";
+  message.msg_controllen = 0;
+  message.msg_control = nullptr;
+  EXPECT_EQ(server_.RecvMsg(s, &message, 0), Success(0));
+  EXPECT_EQ(message.msg_flags & MSG_CTRUNC, MSG_CTRUNC);
+}
+
 TEST_F(SocketCalls, QueuesCanBeMeasured) {
   const auto [c, s] = Connected();
   client_.Write(c, "abcde", 5);
@@ -385,6 +423,48 @@ TEST_F(SocketCalls, EpollLevelOneShotAndErrors) {
   EXPECT_EQ(server_.EpollCtl(epoll, EPOLL_CTL_MOD, s, &event), Success());
   EXPECT_EQ(server_.EpollWait(epoll, &got, 1, 0), Success(1));
   EXPECT_EQ(server_.EpollCtl(epoll, EPOLL_CTL_DEL, s, nullptr), Success());
+}
+
+TEST_F(SocketCalls, RoomIsAnEdgeOnceItWasMissed) {
+  const auto [c, s] = Connected();
+  const int size = 20000;
+  EXPECT_EQ(server_.SetSockOpt(s, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), Success());
+  server_.Fcntl(s, F_SETFL, O_RDWR | O_NONBLOCK);
+  const int epoll = static_cast<int>(server_.EpollCreate(0).value);
+  epoll_event event = {};
+  event.events = EPOLLOUT | EPOLLET;
+  EXPECT_EQ(server_.EpollCtl(epoll, EPOLL_CTL_ADD, s, &event), Success());
+  EXPECT_EQ(server_.EpollWait(epoll, &event, 1, 0), Success(1));
+  const std::string data(10000, 'x');
+  EXPECT_EQ(server_.Write(s, data.data(), data.size()), Success(10000));
+  Exchange();
+  EXPECT_EQ(server_.EpollWait(epoll, &event, 1, 0), Success(0)) << "nobody had missed it";
+  while (server_.Write(s, data.data(), data.size()).value > 0) {
+  }
+  EXPECT_EQ(server_.EpollWait(epoll, &event, 1, 0), Success(0));
+  for (int i = 0; i < 10; ++i) Exchange();
+  EXPECT_EQ(server_.EpollWait(epoll, &event, 1, 0), Success(1));
+  EXPECT_EQ(event.events, uint32_t{EPOLLOUT});
+  EXPECT_EQ(server_.EpollWait(epoll, &event, 1, 0), Success(0)) << "told once";
+  ReadAll(client_, c);
+}
+
+TEST_F(SocketCalls, LittleMayBeUnsent) {  // TCP_NOTSENT_LOWAT
+  const auto [c, s] = Connected();
+  (void)c;
+  const int low = 8000;
+  EXPECT_EQ(server_.SetSockOpt(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low)), Success());
+  server_.Fcntl(s, F_SETFL, O_RDWR | O_NONBLOCK);
+  pollfd polled = {.fd = s, .events = POLLOUT, .revents = 0};
+  EXPECT_EQ(server_.Poll(&polled, 1, 0), Success(1));
+  const std::string data(18000, 'x');
+  EXPECT_EQ(server_.Write(s, data.data(), data.size()), Success(18000)) << "ten segments may leave";
+  EXPECT_EQ(server_.Poll(&polled, 1, 0), Success(1)) << "and what is left is little";
+  EXPECT_EQ(server_.Write(s, data.data(), data.size()), Success(18000));
+  EXPECT_EQ(server_.Poll(&polled, 1, 0), Success(0));
+  EXPECT_EQ(server_.Write(s, data.data(), data.size()), Failure(EAGAIN));
+  for (int i = 0; i < 10; ++i) Exchange();
+  EXPECT_EQ(server_.Poll(&polled, 1, 0), Success(1));
 }
 
 TEST_F(SocketCalls, EpollTellsOfTheEnd) {

@@ -4,6 +4,7 @@
 
 #include "luna/net/ip/finish_checksum.h"
 #include "luna/net/tcp/icmp.h"
+#include "luna/net/tcp/testing/sockets/file.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 #include "luna/net/wire/icmpv4.h"
 #include "luna/net/wire/ipv4.h"
@@ -71,6 +72,20 @@ void VirtualHost::Inject(absl::string_view packet) {
     drops_.Count(DropReason::kIpUnknownProtocol);
   }
   Pump();
+  NoteRoom();
+}
+
+// An acknowledgement may have made room: who found none, in write or poll, is told once (as Linux does: the unsent must
+// have fallen to half of TCP_NOTSENT_LOWAT).
+void VirtualHost::NoteRoom() {
+  for (auto& [fd, file] : files_) {
+    if (file->kind != File::Kind::kSocket) continue;
+    auto& socket = static_cast<SocketFile&>(*file);
+    if (!socket.wants_room || socket.connection == nullptr) continue;
+    if (!socket.SendQueueHasRoom() || !socket.UnsentIsLow(2)) continue;
+    socket.wants_room = false;
+    ++socket.write_edges;
+  }
 }
 
 void VirtualHost::IngestTcp(ip::Datagram&& datagram) {

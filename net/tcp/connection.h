@@ -39,6 +39,7 @@
 #include "luna/net/tcp/receiver.h"
 #include "luna/net/tcp/sack_report.h"
 #include "luna/net/tcp/segment.h"
+#include "luna/net/tcp/send_clock.h"
 #include "luna/net/tcp/sender.h"
 #include "luna/net/tcp/state.h"
 #include "luna/net/wire/address.h"
@@ -83,6 +84,8 @@ class Connection final : private timer::Timer {
   uint32_t send_space() const;
   // Asks for a kWritable event as if Send() had given back-pressure.
   void WantWritable();
+  // A layer above with a send buffer of its own says whether that is full: for Info() alone.
+  void set_upper_buffer_full(bool full) { upper_full_ = full; }
 
   // Takes received octets, at most `limit`. Reopens the window. O(1) when all is taken.
   zbuf::ZChain Read(size_t limit = std::numeric_limits<size_t>::max());
@@ -244,6 +247,7 @@ class Connection final : private timer::Timer {
   bool OutputSyn(Time now, ip::OutBatch* out);
   bool OutputData(Time now, size_t limit, ip::OutBatch* out);
   bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
+  void FollowSending(Time now);
   bool OutputProbe(Time now, ip::OutBatch* out);
   bool OutputKeepAlive(Time now, ip::OutBatch* out);
   bool OutputAcks(Time now, size_t limit, ip::OutBatch* out);
@@ -351,6 +355,7 @@ class Connection final : private timer::Timer {
   Time last_heard_;                              // when a segment came; predicted ones with data only: acks_ knows
   ReceiveTuner tuner_;
   Tally tally_;
+  SendClock send_clock_;
   void* owner_ = nullptr;
   void* context_ = nullptr;
   std::unique_ptr<ConnectionOptions> own_options_;  // null: those of the stack
@@ -391,6 +396,7 @@ class Connection final : private timer::Timer {
   bool orphan_ : 1 = false;              // counted in core_.orphans
   bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear
   bool has_urgent_ : 1 = false;          // urgent_ is ahead of what was read
+  bool upper_full_ : 1 = false;          // set_upper_buffer_full()
 };
 
 }  // namespace luna::tcp

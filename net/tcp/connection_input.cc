@@ -64,6 +64,7 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
     persist_count_ = 0;
     SetRetransmitTimer(now);
     events |= WritableEvent();
+    if (sender_.queued_bytes() == 0 || want_writable_) FollowSending(now);
   }
   if (sender_.flight() < sender_.queued_bytes() || sender_.fin_queued()) NoteOutput();
   if (s.payload_bytes() == 0) return events;

@@ -92,6 +92,9 @@ ConnectionInfo Connection::Info(Time now) const {
   info.last_data_sent = now - std::max(sender_.last_sent(), handshake_at_);
   info.last_data_recv = now - std::max(acks_.last_received(), handshake_at_);
   info.last_ack_recv = now - last_heard();
+  info.busy_time = send_clock_.Busy(now);
+  info.rwnd_limited = send_clock_.PeerLimited(now);
+  info.sndbuf_limited = send_clock_.BufferLimited(now);
   info.bytes_acked = BytesAcked();
   info.bytes_received = BytesReceived();
   info.bytes_sent = tally_.bytes_sent;

@@ -90,7 +90,23 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   } else if (complete && sender_.NeedsProbe() && !persisting_) {
     SetRetransmitTimer(now);
   }
+  if (complete) FollowSending(now);
   return complete;
+}
+
+void Connection::FollowSending(Time now) {
+  using State = SendClock::State;
+  State state = State::kBusy;
+  if (!sender_.HasUnsent()) {
+    if (want_writable_ || upper_full_) {
+      state = State::kBufferLimited;
+    } else if (sender_.flight() == 0) {
+      state = State::kIdle;
+    }
+  } else if (sender_.IsPeerLimited()) {
+    state = State::kPeerLimited;
+  }
+  send_clock_.Set(state, now);
 }
 
 bool Connection::OutputProbe(Time now, ip::OutBatch* out) {

@@ -388,6 +388,38 @@ TEST(Info, TellsTheFactsOfTheConnection) {
   EXPECT_EQ(later.last_data_sent, Ms(3));
 }
 
+TEST(Info, TellsWhatHoldsSendingUp) {
+  StackConfig config = StackTester::Plain();
+  config.send_buffer_bytes = 4000;
+  StackTester t(config);
+  t.peer().window = 3000;
+  Connection& c = t.Establish();
+  t.Run(Ms(10));
+  EXPECT_EQ(c.Info(t.now()).busy_time, Duration::Zero()) << "there was nothing to send";
+  t.Send(std::string(2000, 'x'));
+  t.Poll();
+  t.Run(Ms(2));
+  t.Send(std::string(2000, 'x'));  // a thousand too many for the peer
+  t.Poll();
+  t.Run(Ms(3));
+  EXPECT_EQ(c.Info(t.now()).busy_time, Ms(5));
+  EXPECT_EQ(c.Info(t.now()).rwnd_limited, Ms(3));
+  t.peer().window = 0xffff;
+  t.In({});
+  t.Poll();  // all has left, …
+  EXPECT_EQ(c.Send(t.Chain("no room")), SendResult::kBackpressure);
+  t.In({.ack = 1001});  // … and the application waits
+  t.Poll();
+  t.Run(Ms(4));
+  t.In({});
+  t.Poll();
+  t.Run(Ms(50));
+  const ConnectionInfo info = c.Info(t.now());
+  EXPECT_EQ(info.rwnd_limited, Ms(3));
+  EXPECT_EQ(info.sndbuf_limited, Ms(4));
+  EXPECT_EQ(info.busy_time, Ms(9));
+}
+
 TEST(Info, CountsWhatIsNotSentAndWhatIsSentAgain) {
   StackTester t;
   t.peer().window = 1000;

@@ -17,6 +17,7 @@
 //
 // sender.cc: sending; sender_ack.cc: acknowledgements; sender_recovery.cc: loss and its undoing; sender_timers.cc.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -153,6 +154,10 @@ class Sender {
   bool HasUnsent() const { return nxt_ < DataEnd() || (fin_queued_ && !fin_sent_); }
   // Octets in the queue, sent or not.
   uint32_t queued_bytes() const { return static_cast<uint32_t>(data_end_ - una_data_); }
+  // The congestion window has room for what is to be sent next, the peer's window has not.
+  bool IsPeerLimited() const {
+    return pipe() < congestion_.window() && nxt_ + std::min(unsent_bytes(), mss_) > una_ + wnd_;
+  }
   // Queued octets that have never been sent.
   uint32_t unsent_bytes() const {
     const SeqNum next = Max(nxt_, una_data_);

@@ -200,6 +200,7 @@ CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const
   if (!again || socket.SendQueueHasRoom()) Queue(socket, iov, total, flags, &wait.done);
   if (wait.done == total) return Done(Op::kWrite, fd, Success(static_cast<int64_t>(total)));
   socket.wants_room = true;
+  socket.connection->set_upper_buffer_full(true);
   Pump();
   const auto done = static_cast<int64_t>(wait.done);
   return Block(Op::kWrite, fd, timeout, done == 0 ? Failure(EAGAIN) : Success(done));

@@ -80,6 +80,9 @@ void FillRecovery(const ConnectionInfo& from, tcp_info* to) {
 }
 
 void FillTimes(const ConnectionInfo& from, tcp_info* to) {
+  to->tcpi_busy_time = static_cast<uint64_t>(from.busy_time.microseconds());
+  to->tcpi_rwnd_limited = static_cast<uint64_t>(from.rwnd_limited.microseconds());
+  to->tcpi_sndbuf_limited = static_cast<uint64_t>(from.sndbuf_limited.microseconds());
   to->tcpi_rto = Microseconds(from.rto);
   to->tcpi_ato = Microseconds(from.ato);
   to->tcpi_rtt = Microseconds(from.rtt);

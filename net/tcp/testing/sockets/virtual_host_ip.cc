@@ -84,6 +84,7 @@ void VirtualHost::NoteRoom() {
     if (!socket.wants_room || socket.connection == nullptr) continue;
     if (!socket.SendQueueHasRoom() || !socket.UnsentIsLow(2)) continue;
     socket.wants_room = false;
+    socket.connection->set_upper_buffer_full(false);
     ++socket.write_edges;
   }
 }

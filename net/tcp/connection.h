@@ -297,7 +297,6 @@ class Connection final : private timer::Timer {
 
   // What Info() tells beside the halves' own numbers.
   struct Tally {
-    uint64_t bytes_sent = 0;
     uint64_t bytes_retransmitted = 0;
     uint32_t segments_out = 0;
     uint32_t data_segments_out = 0;
@@ -307,8 +306,9 @@ class Connection final : private timer::Timer {
     uint32_t rounds_acked = 0;
     uint32_t rounds_received = 0;
   };
-  // Octets of data acknowledged, and received in order.
+  // Octets of data acknowledged, sent (each once), and received in order.
   uint64_t BytesAcked() const;
+  uint64_t BytesSent() const;
   uint64_t BytesReceived() const;
 
   // About a microsecond each, modulo 2^32.
@@ -368,11 +368,11 @@ class Connection final : private timer::Timer {
   Listener* listener_ = nullptr;  // while half_open_
   SackReport sacks_;
   SeqNum fin_seq_;
-  SeqNum urgent_;          // RCV.UP
-  uint32_t posted_ = 0;    // EventBits waiting in core_.posted
-  Time handshake_at_;      // when our last SYN left; when the handshake was over, once it is
+  SeqNum urgent_;                           // RCV.UP
+  uint32_t posted_ = 0;                     // EventBits waiting in core_.posted
+  Time handshake_at_;                       // when our last SYN left; when the handshake was over, once it is
   Time path_mtu_until_ = Time::Infinite();  // then what ICMP has said is forgotten
-  uint8_t syns_sent_ = 0;  // saturates; more than one: Karn
+  uint8_t syns_sent_ = 0;                   // saturates; more than one: Karn
   uint8_t peer_shift_ = 0;
   uint16_t peer_mss_ = kDefaultMss;
   uint16_t mss_ = 0;        // what we can receive in one segment

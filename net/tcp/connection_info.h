@@ -56,8 +56,8 @@ struct ConnectionInfo {
   uint32_t snd_wnd = 0;       // octets
   uint32_t rcv_wnd = 0;       // octets
 
-  // While something was to be sent, or in flight; of that, while the peer's window held it back, and while the send buffer
-  // did: all that it took has left, and the application waits for room (send_clock.h).
+  // While something was to be sent, or in flight; of that, while the peer's window held it back, and while the send
+  // buffer did: all that it took has left, and the application waits for room (send_clock.h).
   Duration busy_time;
   Duration rwnd_limited;
   Duration sndbuf_limited;

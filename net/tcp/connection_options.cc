@@ -97,7 +97,7 @@ ConnectionInfo Connection::Info(Time now) const {
   info.sndbuf_limited = send_clock_.BufferLimited(now);
   info.bytes_acked = BytesAcked();
   info.bytes_received = BytesReceived();
-  info.bytes_sent = tally_.bytes_sent;
+  info.bytes_sent = BytesSent() + tally_.bytes_retransmitted;
   info.bytes_retrans = tally_.bytes_retransmitted;
   info.total_retrans = tally_.segments_retransmitted;
   info.segs_in = segments_in_;
@@ -112,6 +112,11 @@ uint64_t Connection::BytesAcked() const {
   if (tally_.rounds_acked == 0 && sender_.una() == sender_.iss()) return 0;
   const uint64_t end = (uint64_t{tally_.rounds_acked} << 32) + sender_.una().raw();
   return end - sender_.iss().raw() - 1 - (sender_.FinAcknowledged() ? 1 : 0);
+}
+
+uint64_t Connection::BytesSent() const {
+  if (BytesAcked() == 0 && sender_.una() == sender_.iss()) return 0;  // the SYN is in flight
+  return BytesAcked() + sender_.flight() - (sender_.FinInFlight() ? 1 : 0);
 }
 
 uint64_t Connection::BytesReceived() const {

@@ -150,12 +150,11 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   if (plan.retransmit) {
     core_.counters.segments_retransmitted.Increment();
     ++tally_.segments_retransmitted;
-    tally_.bytes_retransmitted += plan.bytes;
+    tally_.bytes_retransmitted += std::min(plan.bytes, static_cast<uint32_t>(sender_.nxt() - plan.seq));
   }
   if (plan.bytes > 0) {
     if (!plan.retransmit) acks_.OnDataSent(core_.config, now);
     ++tally_.data_segments_out;
-    tally_.bytes_sent += plan.bytes;
   }
   NoteAckSent(options);
   return true;

@@ -30,7 +30,7 @@ class ReceiveTuner {
     if (limit_bytes <= buffer_bytes) return;
     buffer_bytes_ = buffer_bytes;
     limit_bytes_ = limit_bytes;
-    mss_ = mss;
+    mss_ = static_cast<uint16_t>(mss);
     last_bytes_ = expected_bytes;
     rtt_ = rtt;
     window_edge_ = edge;
@@ -85,9 +85,9 @@ class ReceiveTuner {
 
  private:
   bool on_ = false;
+  uint16_t mss_ = 0;
   uint32_t buffer_bytes_ = 0;
   uint32_t limit_bytes_ = 0;
-  uint32_t mss_ = 0;
   uint32_t read_bytes_ = 0;  // since the last look
   uint32_t last_bytes_ = 0;  // in the round trip before
   SeqNum window_edge_;       // the right edge when window_began_ was set

@@ -188,6 +188,7 @@ class Sender {
   void OnTailProbeTimer(Time now);
 
   bool FinAcknowledged() const { return fin_acknowledged_; }
+  bool FinInFlight() const { return fin_sent_ && !fin_acknowledged_; }
 
   SeqNum iss() const { return iss_; }
   SeqNum una() const { return una_; }

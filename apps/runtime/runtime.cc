@@ -231,7 +231,8 @@ absl::Status Runtime::InitNetwork() {
 
   tcp::StackConfig tcp =
       options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
-  tcp.mtu = capabilities.mtu;  // routes that take less are the worker's to follow
+  // The most that IPv4 can say; routes that take less are the worker's to follow.
+  tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
   if (options_.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options_.ecn);
   if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
   if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow

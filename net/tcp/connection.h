@@ -85,7 +85,10 @@ class Connection final : private timer::Timer {
   // Asks for a kWritable event as if Send() had given back-pressure.
   void WantWritable();
   // A layer above with a send buffer of its own says whether that is full: for Info() alone.
-  void set_upper_buffer_full(bool full) { upper_full_ = full; }
+  void set_upper_buffer_full(bool full) {
+    upper_full_ = full;
+    NoteOutput();
+  }
 
   // Takes received octets, at most `limit`. Reopens the window. O(1) when all is taken.
   zbuf::ZChain Read(size_t limit = std::numeric_limits<size_t>::max());
@@ -349,37 +352,12 @@ class Connection final : private timer::Timer {
   Sender sender_;
 
   // --- What an acknowledgement, or sending, takes beside that ---
-  Time retransmit_deadline_ = Time::Infinite();  // also SYN and persist
-  Time life_deadline_ = Time::Infinite();        // keep-alive; of a closed connection lingering, then FIN-WAIT-2
-  Time owed_since_ = Time::Infinite();           // since then something has gone unacknowledged, without progress
-  Time last_heard_;                              // when a segment came; predicted ones with data only: acks_ knows
-  ReceiveTuner tuner_;
-  Tally tally_;
-  SendClock send_clock_;
-  void* owner_ = nullptr;
-  void* context_ = nullptr;
+  Time retransmit_deadline_ = Time::Infinite();     // also SYN and persist
+  Time owed_since_ = Time::Infinite();              // since then something has gone unacknowledged, without progress
+  Time last_heard_;                                 // when a segment came; predicted ones with data only: acks_ knows
   std::unique_ptr<ConnectionOptions> own_options_;  // null: those of the stack
-  uint32_t timestamp_offset_ = 0;
-  uint32_t persist_count_ = 0;  // window probes since the window closed, for the back-off
-
-  // --- Rare ---
-  OwnRateLimiter challenges_;
-  OwnRateLimiter probe_answers_;
-  Listener* listener_ = nullptr;  // while half_open_
-  SackReport sacks_;
-  SeqNum fin_seq_;
-  SeqNum urgent_;                           // RCV.UP
-  uint32_t posted_ = 0;                     // EventBits waiting in core_.posted
-  Time handshake_at_;                       // when our last SYN left; when the handshake was over, once it is
-  Time path_mtu_until_ = Time::Infinite();  // then what ICMP has said is forgotten
-  uint8_t syns_sent_ = 0;                   // saturates; more than one: Karn
-  uint8_t peer_shift_ = 0;
-  uint16_t peer_mss_ = kDefaultMss;
-  uint16_t mss_ = 0;        // what we can receive in one segment
-  uint16_t path_mtu_ = 0;   // as far as is known
-  uint16_t route_mtu_ = 0;  // what the route said last; ICMP may have lowered path_mtu_ since
+  [[no_unique_address]] SendClock send_clock_;
   NetworkError soft_error_ = NetworkError::kNone;
-  CloseReason close_reason_ = CloseReason::kNone;
   bool window_scale_ : 1 = false;   // both sides sent the option
   bool syn_pending_ : 1 = false;    // a SYN or SYN-ACK is to be sent
   bool persisting_ : 1 = false;     // retransmit_deadline_ is the persist timer
@@ -397,6 +375,31 @@ class Connection final : private timer::Timer {
   bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear
   bool has_urgent_ : 1 = false;          // urgent_ is ahead of what was read
   bool upper_full_ : 1 = false;          // set_upper_buffer_full()
+  uint32_t timestamp_offset_ = 0;
+  uint32_t persist_count_ = 0;  // window probes since the window closed, for the back-off
+  Tally tally_;
+  Time life_deadline_ = Time::Infinite();  // keep-alive; of a closed connection lingering, then FIN-WAIT-2
+  void* owner_ = nullptr;
+  void* context_ = nullptr;
+
+  // --- Rare ---
+  ReceiveTuner tuner_;
+  OwnRateLimiter challenges_;
+  OwnRateLimiter probe_answers_;
+  Listener* listener_ = nullptr;  // while half_open_
+  SackReport sacks_;
+  SeqNum fin_seq_;
+  SeqNum urgent_;                         // RCV.UP
+  uint32_t posted_ = 0;                   // EventBits waiting in core_.posted
+  Time handshake_at_;                     // when our last SYN left; when the handshake was over, once it is
+  uint32_t path_mtu_until_ = UINT32_MAX;  // the Second() when what ICMP has said is forgotten
+  uint8_t syns_sent_ = 0;                 // saturates; more than one: Karn
+  uint8_t peer_shift_ = 0;
+  uint16_t peer_mss_ = kDefaultMss;
+  uint16_t mss_ = 0;        // what we can receive in one segment
+  uint16_t path_mtu_ = 0;   // as far as is known
+  uint16_t route_mtu_ = 0;  // what the route said last; ICMP may have lowered path_mtu_ since
+  CloseReason close_reason_ = CloseReason::kNone;
 };
 
 }  // namespace luna::tcp

@@ -52,7 +52,10 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   uint32_t events = 0;
   NoteTimestamp(s, now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
+  const bool was_shut = sender_.window() == 0;
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
+  if (was_shut && persisting_) [[unlikely]]
+    SetRetransmitTimer(now);
   if (unanswered_probes_ != 0) {
     last_heard_ = s.arrival;
     NoteAnswer(now);
@@ -64,7 +67,7 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
     persist_count_ = 0;
     SetRetransmitTimer(now);
     events |= WritableEvent();
-    if (sender_.queued_bytes() == 0 || want_writable_) FollowSending(now);
+    if (sender_.queued_bytes() == 0 || want_writable_ || events != 0) FollowSending(now);
   }
   if (sender_.flight() < sender_.queued_bytes() || sender_.fin_queued()) NoteOutput();
   if (s.payload_bytes() == 0) return events;

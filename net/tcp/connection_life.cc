@@ -195,15 +195,16 @@ uint32_t Connection::OnNetworkError(NetworkError error, SeqNum seq, uint32_t mtu
 void Connection::LowerPathMtu(uint32_t mtu, Time now) {
   if (mtu >= path_mtu_) return;
   if (mtu < core_.config.min_path_mtu) may_fragment_ = true;
-  path_mtu_until_ = now + core_.config.path_mtu_life;
-  SetPathMtu(std::max(mtu, core_.config.min_path_mtu), now);
+  path_mtu_until_ = Second(now + core_.config.path_mtu_life) + 1;
+  SetPathMtu(std::max(mtu, std::min<uint32_t>(path_mtu_, core_.config.min_path_mtu)), now);
 }
 
 void Connection::SetRouteMtu(uint32_t mtu, Time now) {
   route_mtu_ = static_cast<uint16_t>(std::min(mtu, core_.config.mtu));
-  path_mtu_until_ = Time::Infinite();
+  path_mtu_until_ = UINT32_MAX;
   may_fragment_ = false;
   SetPathMtu(mtu, now);
+  if (state_ == State::kSynSent && syns_sent_ == 0) ChooseSynValues();
 }
 
 void Connection::SetPathMtu(uint32_t mtu, Time now) {

@@ -50,7 +50,7 @@ void Connection::StoreOptions(const ConnectionOptions& options) {
 // Smallest shift with which the whole receive buffer can be advertised (RFC 7323 §2.3), and the largest segment that
 // fits the link (RFC 9293 §3.7.1 MUST-67).
 void Connection::ChooseSynValues() {
-  const uint32_t mss = core_.config.mtu - kIpv4TcpHeaderBytes;
+  const uint32_t mss = route_mtu_ - kIpv4TcpHeaderBytes;
   mss_ = static_cast<uint16_t>(options().mss_clamp == 0 ? mss : std::min<uint32_t>(mss, options().mss_clamp));
   uint8_t shift = 0;
   while (core_.config.window_scale && shift < kMaxWindowShift && (receive_limit() >> shift) > 0xffff) {

@@ -41,7 +41,7 @@ class ConnectionPool {
   };
 
   void Grow() {
-    blocks_.push_back(std::make_unique<Slot[]>(kBlock));
+    blocks_.push_back(std::make_unique_for_overwrite<Slot[]>(kBlock));
     for (size_t i = kBlock; i > 0; --i) free_.push_back(&blocks_.back()[i - 1]);
   }
 

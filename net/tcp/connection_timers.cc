@@ -66,7 +66,7 @@ uint32_t Connection::OnTimer(Time now) {
   if (state_ == State::kClosed) return events;
   // The entry of the last flight's time-out, left where it was, has come due behind it: within a time-out all is over.
   if (sender_.flight() == 0) sender_.OnIdle();
-  if (path_mtu_until_ <= now) ForgetPathMtu(now);
+  if (path_mtu_until_ <= Second(now)) ForgetPathMtu(now);
   Rearm();
   return events;
 }

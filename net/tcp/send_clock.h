@@ -23,7 +23,7 @@ class SendClock {
 
   void Set(State state, Time now) {
     if (state == state_) return;
-    if (state_ != State::kIdle) spent_[Index(state_)] += Microseconds(now - since_);
+    if (state_ != State::kIdle) spent_[Index(state_)] += now - since_;
     state_ = state;
     since_ = now;
   }
@@ -37,15 +37,13 @@ class SendClock {
 
  private:
   static size_t Index(State state) { return static_cast<size_t>(state) - 1; }
-  // 32 bits: 71 minutes of it, then anew.
-  static uint32_t Microseconds(Duration duration) { return static_cast<uint32_t>(duration.microseconds()); }
   Duration In(State state, Time now) const {
-    const Duration before = Duration::Microseconds(spent_[Index(state)]);
+    const Duration before = spent_[Index(state)];
     return state_ == state ? before + (now - since_) : before;
   }
 
   Time since_;
-  std::array<uint32_t, 3> spent_ = {};  // microseconds
+  std::array<Duration, 3> spent_ = {};
   State state_ = State::kIdle;
 };
 

@@ -191,7 +191,7 @@ void Sender::OnSent(const Plan& plan, Time now) {
     tail_probe_out_ = true;
     tail_probe_repeats_ = old;
     tail_probe_end_ = nxt_;
-    ++tail_probes_;
+    Bump(tail_probes_);
     rto_deadline_ = now + rtt_.rto();
     SetAux(TimerKind::kNone, Time::Infinite());
     UpdateQuiet();

@@ -234,6 +234,10 @@ class Sender {
   void Clear();
 
  private:
+  static void Bump(uint16_t& counter, uint32_t by = 1) {
+    counter = static_cast<uint16_t>(std::min<uint32_t>(counter + by, UINT16_MAX));
+  }
+
   struct Prr {
     uint32_t base = 0;       // RecoverFS: octets in flight when the reduction began
     uint32_t delivered = 0;  // since then
@@ -376,10 +380,11 @@ class Sender {
   SeqNum iss_;
   uint32_t reordering_;  // segments
   uint32_t total_retransmissions_ = 0;
-  uint32_t undos_ = 0;
-  uint32_t tail_probes_ = 0;
-  uint32_t bogus_sacks_ = 0;
-  uint32_t dsacks_ = 0;
+  // These saturate.
+  uint16_t undos_ = 0;
+  uint16_t tail_probes_ = 0;
+  uint16_t bogus_sacks_ = 0;
+  uint16_t dsacks_ = 0;
   uint32_t delivered_ce_ = 0;
 };
 

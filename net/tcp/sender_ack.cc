@@ -68,7 +68,7 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
   Scoreboard::Delivery delivery = StartDelivery(in.arrived);
   if (sack_) {
     board_.ApplySack(in.sacks, Max(in.ack, una_), mss_, &delivery);
-    bogus_sacks_ += delivery.bogus_blocks;
+    Bump(bogus_sacks_, delivery.bogus_blocks);
   }
   if (advanced) {
     const uint32_t duplicates_before = reno_segments_;
@@ -138,7 +138,7 @@ void Sender::TakeRtt(const AckInput& in, const Scoreboard::Delivery& d, bool adv
 }
 
 void Sender::NoteDsack(const Scoreboard::Delivery& d) {
-  ++dsacks_;
+  Bump(dsacks_);
   rack_.OnDsack(una_, nxt_);
   if (!undo_armed_ || undo_retransmits_ <= 0 || d.dsack_right <= undo_marker_) return;
   const auto bytes = static_cast<uint32_t>(d.dsack_right - d.dsack_left);

@@ -218,7 +218,7 @@ void Sender::Undo(bool forget_losses) {
   if (forget_losses) board_.ForgetLosses();
   congestion_.Undo();
   undo_armed_ = false;
-  ++undos_;
+  Bump(undos_);
 }
 
 // Every retransmission was reported as needless.

@@ -19,17 +19,20 @@ constexpr uint64_t kPortTableDomain = 4;
 
 constexpr uint64_t kLargestPortStep = 8;
 
+const StackConfig& Checked(const StackConfig& config) {
+  const absl::Status status = Validate(config);
+  CHECK(status.ok()) << status.message();
+  return config;
+}
+
 bool CanBePeer(const wire::IpAddress& address) { return address.IsV4() && address.v4().IsUnicast(); }
 
 }  // namespace
 
 Stack::Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now)
-    : core_(config, slab, drops, now),
+    : core_(Checked(config), slab, drops, now),
       table_(config.secret),
-      time_wait_(config.time_wait, config.time_wait_limit, config.secret) {
-  const absl::Status status = Validate(config);
-  CHECK(status.ok()) << status.message();
-}
+      time_wait_(config.time_wait, config.time_wait_limit, config.secret) {}
 
 Stack::~Stack() {
   table_.ForEach([](Connection& connection) {

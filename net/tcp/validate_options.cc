@@ -61,6 +61,7 @@ absl::Status Validate(const ConnectionOptions& o) {
   if (o.keep_alive_idle <= Duration::Zero() || o.keep_alive_interval <= Duration::Zero()) {
     return Bad("keep_alive_idle or keep_alive_interval", 0, "more than zero");
   }
+  if (o.unsent_low_water == 0) return Bad("unsent_low_water", 0, "1 at least");
   if (o.keep_alive_probes == 0) return Bad("keep_alive_probes", 0, "1 to 255");
   if (o.user_timeout < Duration::Zero()) return Bad("user_timeout", o.user_timeout.nanoseconds(), "zero or more");
   if (o.linger_time < Duration::Zero()) return Bad("linger_time", o.linger_time.nanoseconds(), "zero or more");
@@ -75,6 +76,7 @@ absl::Status Validate(const StackConfig& c) {
   if (absl::Status status = ValidateTimes(c); !status.ok()) return status;
   if (c.ack_every_segments == 0) return BadSetting("ack_every_segments", 0, "1 at least (RFC 5681: 2)");
   if (c.reordering_segments == 0) return BadSetting("reordering_segments", 0, "1 at least (RFC 5681: 3)");
+  if (c.reordering_limit == 0) return BadSetting("reordering_limit", 0, "1 at least");
   if (c.initial_window_segments == 0) return BadSetting("initial_window_segments", 0, "1 at least");
   if (c.receive_buffer_max_bytes > kMostBuffer) {
     return BadSetting("receive_buffer_max_bytes", c.receive_buffer_max_bytes, "at most 2^31 - 1");

@@ -142,7 +142,7 @@ constexpr Knob kKnobs[] = {
     {"net.ipv4.tcp_max_reordering", SetNumber<&StackConfig::reordering_limit, 1, 1 << 20>},
     {"net.ipv4.tcp_max_tw_buckets", SetNumber<&StackConfig::time_wait_limit, 0, 1 << 30>},
     {"net.ipv4.tcp_min_tso_segs", SetNumber<&StackConfig::push_every_segments, 0, 1 << 16>},
-    {"net.ipv4.tcp_notsent_lowat", SetNumber<&StackConfig::unsent_low_water, 1>},
+    {"net.ipv4.tcp_notsent_lowat", SetNumber<&StackConfig::unsent_low_water, 1, UINT32_MAX>},
     {"net.ipv4.tcp_orphan_retries", SetNumber<&StackConfig::closed_retries>},
     {"net.ipv4.tcp_recovery", SetRecovery},
     {"net.ipv4.tcp_reordering", SetNumber<&StackConfig::reordering_segments, 1, 1 << 20>},

@@ -205,7 +205,7 @@ class VirtualHost {
   CallResult Finish(CallResult result);
 
   // --- virtual_host_ip.cc ---
-  void NoteRoom();
+  bool NoteRoom();
   void IngestTcp(ip::Datagram&& datagram);
   void IngestIcmp(absl::string_view message);
 

@@ -72,12 +72,13 @@ void VirtualHost::Inject(absl::string_view packet) {
     drops_.Count(DropReason::kIpUnknownProtocol);
   }
   Pump();
-  NoteRoom();
+  if (NoteRoom()) Pump();
 }
 
 // An acknowledgement may have made room: who found none, in write or poll, is told once (as Linux does: the unsent must
 // have fallen to half of TCP_NOTSENT_LOWAT).
-void VirtualHost::NoteRoom() {
+bool VirtualHost::NoteRoom() {
+  bool any = false;
   for (auto& [fd, file] : files_) {
     if (file->kind != File::Kind::kSocket) continue;
     auto& socket = static_cast<SocketFile&>(*file);
@@ -86,7 +87,9 @@ void VirtualHost::NoteRoom() {
     socket.wants_room = false;
     socket.connection->set_upper_buffer_full(false);
     ++socket.write_edges;
+    any = true;
   }
+  return any;
 }
 
 void VirtualHost::IngestTcp(ip::Datagram&& datagram) {

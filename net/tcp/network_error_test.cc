@@ -239,6 +239,25 @@ TEST(PathMtu, RoutesLowerAndRaise) {
   EXPECT_EQ(c.sender().mss(), 1460u);
 }
 
+TEST(PathMtu, TooBigRaisesNoNarrowRoute) {
+  StackTester t;
+  Connection& c = t.Establish();
+  t.stack().OnPathMtu(t.peer().endpoint.address, 400, t.now());  // below the floor for ICMP
+  t.Send(std::string(1000, 'x'));
+  Icmp(t, NetworkError::kMessageTooBig, 1, 300);
+  EXPECT_EQ(c.sender().mss(), 360u);
+  EXPECT_EQ(c.Info(t.now()).pmtu, 400u);
+}
+
+TEST(PathMtu, OurSynSaysWhatItsRouteTakes) {
+  StackTester t;
+  t.auto_flush = false;
+  t.Connect();
+  t.stack().OnRouteMtu(*t.connection(), 1400, t.now());
+  t.Poll();
+  EXPECT_EQ(t.last().options.mss, 1360);
+}
+
 TEST(PathMtu, OfARouteHoldsForLaterConnections) {
   StackTester t;
   t.stack().OnPathMtu(t.peer().endpoint.address, 1000, t.now());

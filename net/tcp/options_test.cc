@@ -97,6 +97,8 @@ TEST(Settings, ThatCannotBeAreRefusedByName) {
       {"timestamp_tick", [](StackConfig& c) { c.timestamp_tick = Duration::Microseconds(1); }},
       {"ack_every_segments", [](StackConfig& c) { c.ack_every_segments = 0; }},
       {"reordering_segments", [](StackConfig& c) { c.reordering_segments = 0; }},
+      {"reordering_limit", [](StackConfig& c) { c.reordering_limit = 0; }},
+      {"unsent_low_water", [](StackConfig& c) { c.unsent_low_water = 0; }},
       {"initial_window_segments", [](StackConfig& c) { c.initial_window_segments = 0; }},
       {"receive_buffer_max_bytes", [](StackConfig& c) { c.receive_buffer_max_bytes = 1u << 31; }},
       {"receive_slices_limit", [](StackConfig& c) { c.receive_slices_limit = 0; }},

@@ -34,6 +34,9 @@ TEST(Profile, ValuesReachTheStack) {
   EXPECT_EQ(p.stack.keep_alive_idle, Duration::Milliseconds(1500));
   EXPECT_TRUE(ApplySysctl("net.ipv4.ip_local_port_range", "2000 3000", &p).ok());
   EXPECT_EQ(p.stack.ephemeral_last, 3000);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_notsent_lowat", "16384", &p).ok());
+  EXPECT_EQ(p.stack.unsent_low_water, 16384u);
+  EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_notsent_lowat", "4294967295", &p).ok());
   EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_syn_retries", "2", &p).ok());
   EXPECT_EQ(p.stack.syn_retries, 2);
   EXPECT_TRUE(ApplySysctl("net.ipv4.tcp_slow_start_after_idle", "1", &p).ok());

@@ -1,12 +1,8 @@
 // The IPv4 layer of a VirtualHost: bare packets, no Ethernet, no routes, no fragments.
 
-#include <optional>
-
 #include "luna/net/ip/finish_checksum.h"
-#include "luna/net/tcp/icmp.h"
 #include "luna/net/tcp/testing/sockets/file.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
-#include "luna/net/wire/icmpv4.h"
 #include "luna/net/wire/ipv4.h"
 #include "luna/net/wire/tcp_header.h"
 
@@ -96,15 +92,7 @@ void VirtualHost::IngestTcp(ip::Datagram&& datagram) {
   if (const Event event = stack_->Ingest(std::move(datagram), now_)) Handle(event);
 }
 
-void VirtualHost::IngestIcmp(absl::string_view message) {
-  if (const std::optional<IcmpError> error = ParseIcmpError(AsBytes(message))) {
-    stack_->OnIcmpError(*error, now_);
-    return;
-  }
-  wire::Icmpv4Header header;
-  const bool good = wire::Parse(AsBytes(message), &header) == ParseResult::kOk;
-  drops_.Count(good ? DropReason::kIcmpUnsupported : DropReason::kIcmpMalformed);
-}
+void VirtualHost::IngestIcmp(absl::string_view message) { stack_->OnIcmp(AsBytes(message), now_); }
 
 void VirtualHost::Emit(ip::OutDatagram datagram) {
   if (refuse_packets_) return;

@@ -14,13 +14,14 @@ namespace luna::tcp {
 
 class Rack {
  public:
-  // §6.2 step 2: of all delivered segments the one sent last.
-  void Delivered(Time sent_at, SeqNum end, Time now) {
+  // §6.2 step 2: of all delivered segments the one sent last. `repeated`: that was not its first transmission.
+  void Delivered(Time sent_at, SeqNum end, bool repeated, Time now) {
     rtt_ = now - sent_at;
-    if (valid_ && !After(sent_at, end)) return;
+    if (valid_ && !After(sent_at, end, false)) return;
     valid_ = true;
     sent_at_ = sent_at;
     end_ = end;
+    repeated_ = repeated;
   }
 
   // §6.2 step 4: the peer reports that it got something twice, so that the window was too short: once per round trip.
@@ -44,8 +45,12 @@ class Rack {
   // §6.2 step 4: RACK.reo_wnd when reordering has to be expected.
   Duration Window(Duration min_rtt, Duration srtt) const { return std::min(min_rtt * steps_ / 4, srtt); }
 
-  // Whether the segment (sent_at, end) was sent after the newest delivered one (RACK_sent_after).
-  bool After(Time sent_at, SeqNum end) const { return sent_at > sent_at_ || (sent_at == sent_at_ && end > end_); }
+  // Whether the segment (sent_at, end) was sent after the newest delivered one (RACK_sent_after). Of what left at one
+  // and the same time only first transmissions, and only repetitions, are in the order of their numbers: a repetition
+  // may have left behind a first transmission that is beyond it.
+  bool After(Time sent_at, SeqNum end, bool repeated) const {
+    return sent_at > sent_at_ || (sent_at == sent_at_ && (end > end_ || (repeated && !repeated_)));
+  }
   // How long the segment sent at `sent_at` may still be on its way. Not positive: it is lost.
   Duration Remaining(Time sent_at, Duration window, Time now) const { return sent_at + rtt_ + window - now; }
 
@@ -64,7 +69,8 @@ class Rack {
   bool valid_ = false;
   bool in_dsack_round_ = false;
   bool reordering_seen_ = false;
-  uint8_t steps_ = 1;  // quarters of the minimum round trip: RACK.reo_wnd_mult
+  bool repeated_ = false;  // the newest delivered one
+  uint8_t steps_ = 1;      // quarters of the minimum round trip: RACK.reo_wnd_mult
   uint8_t persist_ = kPersist;
 };
 

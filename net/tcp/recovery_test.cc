@@ -287,6 +287,42 @@ TEST_F(Recovery, EachRoundOfDsacksWidensTheReorderingWindow) {
   EXPECT_EQ(sender_->dsacks(), 3u);
 }
 
+// Found by simulation: limited transmit's segments and then the repair leave at one and the same time. That theirs are
+// delivered first says nothing of the repair.
+TEST_F(Recovery, ARepairIsNotLostBecauseOfWhatLeftBeforeItAtTheSameTime) {
+  Start();
+  Write(15000);
+  Out();
+  Run(Ms(100));
+  In(1, {{1001, 2001}});
+  In(1, {{1001, 3001}});
+  EXPECT_EQ(Out(), "10001+2000");
+  In(1, {{1001, 4001}});
+  EXPECT_EQ(Out(), "1+1000R");
+  Run(Ms(100));
+  In(1, {{1001, 10001}});
+  Out();
+  In(1, {{1001, 11001}});
+  In(1, {{1001, 12001}});
+  EXPECT_EQ(Out().find("R"), std::string::npos);
+  In(12001);
+  EXPECT_EQ(Out().find("R"), std::string::npos);
+  EXPECT_EQ(sender_->total_retransmissions(), 1u);
+}
+
+// Repairs are in order among themselves: one that left with it, and is beyond it, shows that it is lost.
+TEST_F(Recovery, ARepairIsLostWhenOneAfterItIsDelivered) {
+  Start();
+  Write(10000);
+  Out();
+  Run(Ms(100));
+  In(1, {{2001, 10001}});
+  EXPECT_EQ(Out(), "1+2000R");
+  Run(Ms(100));
+  In(1, {{1001, 10001}});
+  EXPECT_EQ(Out(), "1+1000R");
+}
+
 TEST_F(Recovery, ByCountWhenRackIsOff) {
   config_.rack = false;
   Start();

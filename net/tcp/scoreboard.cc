@@ -121,6 +121,7 @@ void Scoreboard::Deliver(const Record& record, bool by_sack, Delivery* d) {
     d->has_newest = true;
     d->rack_sent = record.sent_at;
     d->rack_end = record.end();
+    d->rack_repeated = record.Is(Record::kEver);
   }
 }
 

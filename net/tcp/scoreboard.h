@@ -88,6 +88,7 @@ class Scoreboard {
     bool has_newest = false;            // RFC 8985 §6.2: the delivered segment that was sent last
     Time rack_sent;                     //
     SeqNum rack_end;                    //
+    bool rack_repeated = false;         //
     bool reordered = false;             // something sent once only came after something above it
     SeqNum reordered_low;               // the lowest of that
     bool dsack = false;                 // RFC 2883: the peer got this twice

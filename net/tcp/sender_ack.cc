@@ -51,7 +51,7 @@ void Sender::OnNewAck(SeqNum ack, Time arrived, Time now) {
     rtt_.Sample(arrived - delivery.oldest_sent);
     rtt_.SampleMin(arrived - delivery.newest_sent, arrived);
   }
-  if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, arrived);
+  if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, delivery.rack_repeated, arrived);
   if (WindowIsUsed()) {
     congestion_.OnAck(delivery.bytes, arrived, rtt_.srtt());
   } else {
@@ -76,7 +76,7 @@ void Sender::Digest(const AckInput& in, bool duplicate) {
     if (duplicates_before > 0) EatDuplicates(delivery.acked_segments, &delivery);
   }
   TakeRtt(in, delivery, advanced);
-  if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, in.arrived);
+  if (delivery.has_newest) rack_.Delivered(delivery.rack_sent, delivery.rack_end, delivery.rack_repeated, in.arrived);
   if (delivery.dsack) NoteDsack(delivery);
   if (delivery.reordered) NoteReordering(delivery);
   if (tail_probe_out_) was_reducing |= JudgeTailProbe(in, delivery, advanced, duplicate);

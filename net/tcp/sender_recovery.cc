@@ -272,7 +272,7 @@ void Sender::FindByRack(Time now) {
   for (size_t i = 0; i < board_.size(); ++i) {
     const Scoreboard::Record& record = board_.at(i);
     if (record.Is(Scoreboard::Record::kSacked) || record.waits()) continue;
-    if (rack_.After(record.sent_at, record.end())) {
+    if (rack_.After(record.sent_at, record.end(), record.Is(Scoreboard::Record::kEver))) {
       if (!record.Is(Scoreboard::Record::kEver)) break;
       continue;
     }

@@ -64,6 +64,7 @@ void Connection::StartPassive(const Segment& syn, Listener* listener, SeqNum iss
 // The SYN-ACK was sent before there was a connection: its time is unknown.
 void Connection::ComeFromCookie() {
   syn_pending_ = false;
+  bars_cookie_ = true;
   syns_sent_ = 2;
 }
 

@@ -375,6 +375,7 @@ class Connection final : private timer::Timer {
   bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear
   bool has_urgent_ : 1 = false;          // urgent_ is ahead of what was read
   bool upper_full_ : 1 = false;          // set_upper_buffer_full()
+  bool bars_cookie_ : 1 = false;         // a SYN cookie has opened it, or one before it (time_wait.h)
   uint32_t timestamp_offset_ = 0;
   uint32_t persist_count_ = 0;  // window probes since the window closed, for the back-off
   Tally tally_;

@@ -135,6 +135,62 @@ TEST(Cookies, AreSentWhenTheBacklogIsFullAndTakeNoMemory) {
   EXPECT_EQ(t.close_reason(), CloseReason::kNormal);
 }
 
+// Found by simulation: the end that closes last leaves no TIME-WAIT, and an old duplicate has the cookie.
+TEST(Cookies, DoNotOpenAConnectionAgainThatHasEnded) {
+  StackTester t(With(SynCookies::kAlways));
+  t.Listen();
+  t.In({.flags = kSyn});
+  t.Out();
+  t.Data("pay 100");
+  EXPECT_TRUE(t.TakeEvents() & EventBits::kAccepted);
+  EXPECT_EQ(t.Read(), "pay 100");
+  t.Fin();
+  t.connection()->Close();
+  t.Out();
+  t.In({});
+  EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
+  ASSERT_EQ(t.close_reason(), CloseReason::kNormal);
+  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
+  EXPECT_EQ(t.stack().connections(), 0u);
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  EXPECT_EQ(t.stack().counters().syn_cookies_accepted.value(), 1u);
+  // For as long as a duplicate may live.
+  t.Run(t.stack().config().time_wait);
+  EXPECT_EQ(t.stack().time_wait(), 0u);
+}
+
+TEST(Cookies, DoNotOpenAConnectionAgainThatWasReset) {
+  StackTester t(With(SynCookies::kAlways));
+  t.Listen();
+  t.In({.flags = kSyn});
+  t.Out();
+  t.Data("pay 100");
+  t.In({.flags = kRst});
+  EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
+  ASSERT_EQ(t.close_reason(), CloseReason::kReset);
+  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
+  EXPECT_EQ(t.stack().connections(), 0u);
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// Nor when an old duplicate of its SYN has taken the place in between.
+TEST(Cookies, StayBarredBehindAnotherHandshake) {
+  StackTester t(With(SynCookies::kAlways));
+  t.Listen();
+  t.In({.flags = kSyn});
+  t.Out();
+  t.Data("pay 100");
+  t.In({.flags = kRst});
+  t.In({.flags = kSyn, .seq = 0});
+  ASSERT_EQ(t.stack().connections(), 1u);
+  t.In({.flags = kRst, .seq = 1});
+  ASSERT_EQ(t.stack().connections(), 0u);
+  t.TakeEvents();
+  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
+  EXPECT_EQ(t.stack().connections(), 0u);
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
 // The record of TIME-WAIT would answer in the place of the cookie.
 TEST(Cookies, AreNotSentWhereATimeWaitIsReopened) {
   StackTester t(With(SynCookies::kWhenFull));

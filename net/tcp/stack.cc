@@ -117,7 +117,8 @@ Event Stack::ToNobody(Segment& segment, Time now) {
   }
   Listener* listener = FindListener(segment.tuple.local);
   const TimeWaitRecord* old = time_wait_.Find(segment.tuple);
-  if (old != nullptr && (listener == nullptr || !Reopens(segment, *old))) {
+  const bool waits = old != nullptr && !old->only_bars_cookie();
+  if (waits && (listener == nullptr || !Reopens(segment, *old))) {
     InTimeWait(segment, now);
   } else if (listener != nullptr) {
     return ToListener(*listener, segment, now);
@@ -138,12 +139,14 @@ Event Stack::ToConnection(Connection& connection, Segment& segment, Time now) {
 
 void Stack::Settle(Connection& connection, Time now) {
   if (!table_.Erase(connection)) return;  // the place may belong to a successor already
-  if (connection.state() != State::kTimeWait) return;
+  const bool waits = connection.state() == State::kTimeWait;
+  if (!waits && !connection.bars_cookie_) return;
   time_wait_.Add(connection.tuple(),
                  {.snd_nxt = connection.sender_.max(),
                   .rcv_nxt = connection.receiver_.nxt(),
                   .ts_recent = connection.ts_recent_,
-                  .timestamps = connection.timestamps_},
+                  .timestamps = connection.timestamps_,
+                  .only_bars_cookie = !waits},
                  now);
 }
 

@@ -57,7 +57,8 @@ Listener* Stack::FindListener(const wire::Endpoint& local) {
 Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
   if (segment.Has(TcpFlags::kRst)) return {};  // first
   if (segment.Has(TcpFlags::kAck)) {           // second
-    if (!segment.Has(TcpFlags::kSyn) && listener.ExpectsCookies(now)) return ToCookie(listener, segment, now);
+    const bool may_be_cookie = !segment.Has(TcpFlags::kSyn) && listener.ExpectsCookies(now);
+    if (may_be_cookie && time_wait_.Find(segment.tuple) == nullptr) return ToCookie(listener, segment, now);
     core_.drops.Count(DropReason::kTcpUnacceptableAck);
     core_.ReplyReset(segment, now);
     return {};
@@ -76,12 +77,14 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
     core_.drops.Count(DropReason::kTcpConnectionLimit);
   } else {
     SeqNum iss = InitialSequenceNumber(core_.config.secret, segment.tuple, now);
+    bool bars_cookie = false;
     if (const TimeWaitRecord* old = time_wait_.Find(segment.tuple)) {
       // RFC 9293 §3.4.3: beyond every number of the previous incarnation, which may have outrun the ISN clock.
       if (iss <= old->snd_nxt()) iss = old->snd_nxt() + kIssStep;
+      bars_cookie = old->only_bars_cookie();
       time_wait_.Remove(segment.tuple);
     }
-    OpenPassive(listener, segment, iss, now);
+    OpenPassive(listener, segment, iss, now)->bars_cookie_ = bars_cookie;
   }
   return {};
 }

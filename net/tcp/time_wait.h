@@ -7,6 +7,10 @@
 // All records wait equally long, so a queue in order of expiry serves as their timer. A record that is removed, or
 // extended and thereby written anew, leaves its place in the queue when its turn comes. O(1) amortised throughout;
 // bounded: beyond the limit the oldest goes.
+//
+// A SYN cookie is good for minutes, and any old duplicate of an acknowledgement has it: it would open the connection
+// again, and deliver its octets again. So a connection that a cookie opened leaves a record however it ends. Where that
+// is not TIME-WAIT, the record bars that cookie and does nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +30,8 @@ struct TimeWaitValues {
   SeqNum rcv_nxt;
   uint32_t ts_recent = 0;
   bool timestamps = false;
+  // Not TIME-WAIT: the connection has ended otherwise, and a cookie had opened it.
+  bool only_bars_cookie = false;
 };
 
 class TimeWaitRecord {
@@ -34,15 +40,19 @@ class TimeWaitRecord {
   SeqNum snd_nxt() const { return snd_nxt_; }
   SeqNum rcv_nxt() const { return rcv_nxt_; }
   uint32_t ts_recent() const { return ts_recent_; }
-  bool timestamps() const { return (expires_ & 1) != 0; }
+  bool timestamps() const { return (expires_ & kTimestamps) != 0; }
+  bool only_bars_cookie() const { return (expires_ & kOnlyBarsCookie) != 0; }
 
  private:
   friend class TimeWaitTable;
+  static constexpr int64_t kTimestamps = 1;
+  static constexpr int64_t kOnlyBarsCookie = 2;
+  static constexpr int64_t kFlags = kTimestamps | kOnlyBarsCookie;
 
-  Time expires() const { return Time::FromNanoseconds(expires_ & ~int64_t{1}); }
+  Time expires() const { return Time::FromNanoseconds(expires_ & ~kFlags); }
 
   wire::FourTuple tuple_;
-  int64_t expires_ = 0;  // nanoseconds; the lowest bit: timestamps were negotiated
+  int64_t expires_ = 0;  // nanoseconds; the lowest bits: kFlags
   SeqNum snd_nxt_;
   SeqNum rcv_nxt_;
   uint32_t ts_recent_ = 0;
@@ -64,7 +74,9 @@ class TimeWaitTable {
     const uint32_t slot = TakeSlot();
     TimeWaitRecord& record = records_[slot];
     record.tuple_ = tuple;
-    record.expires_ = ((now + duration_).nanoseconds() & ~int64_t{1}) | (values.timestamps ? 1 : 0);
+    record.expires_ = ((now + duration_).nanoseconds() & ~TimeWaitRecord::kFlags) |
+                      (values.timestamps ? TimeWaitRecord::kTimestamps : 0) |
+                      (values.only_bars_cookie ? TimeWaitRecord::kOnlyBarsCookie : 0);
     record.snd_nxt_ = values.snd_nxt;
     record.rcv_nxt_ = values.rcv_nxt;
     record.ts_recent_ = values.ts_recent;

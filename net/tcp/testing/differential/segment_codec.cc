@@ -119,7 +119,8 @@ std::string SegmentCodec::Encode(const PacketEvent& packet) {
     options.sack[i].left += host_isn_;
     options.sack[i].right += host_isn_;
   }
-  if ((packet.flags & TcpFlags::kFin) != 0) fins_.insert(packet.sequence + packet.payload_bytes);
+  constexpr uint16_t kTaken = TcpFlags::kFin | TcpFlags::kAck;  // without an ACK it is dropped
+  if ((packet.flags & kTaken) == kTaken) fins_.insert(packet.sequence + packet.payload_bytes);
   std::string segment(TcpHeader::kSize + wire::TcpOptionsSize(options), '\0');
   wire::WriteTcpOptions(options, Writable(&segment) + TcpHeader::kSize);
   TcpHeader tcp;

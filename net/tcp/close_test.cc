@@ -450,6 +450,7 @@ TEST(TimeWaitState, TheFinAgainIsAcknowledgedAndExtends) {
   t.Run(Ms(900));
   t.In({.flags = kAck | kFin, .seq = 1});
   EXPECT_EQ(t.Out(), "A 2+0 a2");
+  EXPECT_EQ(t.last().header.window, 0xffff);  // the right edge does not move left (SHLD-14)
   t.Run(Ms(900));
   EXPECT_EQ(t.stack().time_wait(), 1u);
   t.Run(Ms(150));

@@ -147,7 +147,7 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
   if (TimestampIsStale(now)) return true;
   core_.drops.Count(DropReason::kTcpPaws);
   // An ACK for an ACK could go on for ever between two ends that both see old timestamps.
-  if (s.length() > 0) {
+  if (s.length() > 0 && !s.Has(TcpFlags::kSyn)) {
     if (s.end() <= receiver_.nxt()) NoteDuplicate(s.seq, s.end());
     AckNow();
   } else {
@@ -157,13 +157,18 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
 }
 
 bool Connection::CheckSequence(Segment& s, Time now) {
-  // The peer's half of a simultaneous open: its SYN again, now with an ACK.
-  if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && s.seq == receiver_.irs()) {
-    if (s.Has(TcpFlags::kAck)) {
+  if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && !s.Has(TcpFlags::kRst) && s.seq == receiver_.irs()) {
+    // The peer's half of a simultaneous open: its SYN again, now with an ACK. Who only asked a listener sends none.
+    if (s.Has(TcpFlags::kAck) && !passive()) {
       ecn_.OnSynAck(s.flags);
       s.TrimBefore(receiver_.nxt());
       s.window = static_cast<uint16_t>(s.window >> peer_shift_);  // that of a SYN is not scaled (RFC 7323 §2.2)
       return true;
+    }
+    if (s.Has(TcpFlags::kAck)) {
+      core_.drops.Count(DropReason::kTcpOutOfWindow);
+      ChallengeAck(now);
+      return false;
     }
     ecn_.OnSyn(s.flags, core_.config.ecn);  // it may have given up the offer (RFC 3168 §6.1.1.1)
     syn_pending_ = true;                    // our SYN-ACK was lost

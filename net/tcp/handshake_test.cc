@@ -239,6 +239,27 @@ TEST(Handshake, ASynOutOfTheWindowOfAHalfOpenIsAcknowledged) {
   EXPECT_EQ(t.stack().connections(), 0u);
 }
 
+TEST(Handshake, AResetWithASynBeforeTheWindowIsNoSynAgain) {
+  StackTester t;
+  t.Listen();
+  t.In({.flags = kSyn});
+  EXPECT_EQ(t.Out(), "SA 0+0 a1");
+  t.In({.flags = kSyn | kRst, .seq = 0});
+  EXPECT_EQ(t.Out(), "");
+}
+
+TEST(Handshake, ASynAckDoesNotCompleteAPassiveOpen) {
+  StackTester t;
+  t.Listen();
+  t.In({.flags = kSyn});
+  EXPECT_EQ(t.Out(), "SA 0+0 a1");
+  t.In({.flags = kSyn | kAck, .seq = 0});  // before RCV.NXT, so not acceptable
+  EXPECT_EQ(t.Out(), "A 1+0 a1");
+  EXPECT_EQ(t.TakeEvents(), 0u);
+  t.In({});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kAccepted);
+}
+
 TEST(Handshake, BacklogFull) {
   StackConfig config = StackTester::Plain();
   config.syn_cookies = SynCookies::kOff;

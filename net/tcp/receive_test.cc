@@ -133,6 +133,13 @@ TEST_P(Sack, WithPaws) {
   EXPECT_EQ(At(1, "abc"), "A 1+0 a5 sack 1-4");
   EXPECT_EQ(At(8, "new"), "A 1+0 a5") << "dropped: neither stored nor told";
   EXPECT_EQ(t.drops(DropReason::kTcpPaws), 2u);
+  // An old SYN is challenged as any other is, and its number is no octet that came twice.
+  wire::TcpOptions old;
+  old.has_timestamp = true;
+  old.tsval = 999;
+  t.In({.flags = kSyn | kAck, .seq = 0, .options = old});
+  EXPECT_EQ(OutWithSack(&t), "A 1+0 a5");
+  EXPECT_EQ(t.drops(DropReason::kTcpPaws), 3u);
 }
 
 TEST_P(Sack, FarBehindIsNotReported) { EXPECT_EQ(At(1 - 70000, "abc"), "A 1+0 a1"); }

@@ -18,6 +18,10 @@ using wire::TcpFlags;
 // without scale.
 constexpr uint32_t kIssStep = 0x10002;
 
+// What TIME-WAIT says of its window, which its record does not remember. Nothing can come any more, so its size has no
+// meaning; but this one never moves the right edge left (SHLD-14), whatever the scale was.
+constexpr uint16_t kTimeWaitWindow = 0xffff;
+
 constexpr uint16_t kEcnSetup = TcpFlags::kEce | TcpFlags::kCwr;
 
 }  // namespace
@@ -203,6 +207,7 @@ void Stack::InTimeWait(const Segment& segment, Time now) {
                .seq = record->snd_nxt(),
                .ack = record->rcv_nxt(),
                .flags = TcpFlags::kAck,
+               .window = kTimeWaitWindow,
                .options = record->timestamps() ? &options : nullptr});
 }
 

@@ -144,6 +144,9 @@ CallResult VirtualHost::ReadSocket(int fd, SocketFile& socket, absl::Span<const 
 
 // Nothing to read, and nothing will come.
 CallResult VirtualHost::EndOfReading(SocketFile& socket) {
+  // Linux: after the peer's FIN reading is done, and finds no error any more. SO_ERROR and writing still do.
+  const bool reading_is_done = socket.phase == Phase::kDead && socket.peer_closed && !profile_.sockets.bsd;
+  if (reading_is_done) return Success();
   if (socket.error != 0) return Failure(std::exchange(socket.error, 0));
   return Success();
 }

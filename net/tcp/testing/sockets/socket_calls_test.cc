@@ -375,6 +375,19 @@ TEST_F(SocketCalls, HalfClose) {
   EXPECT_EQ(client_.Shutdown(c, 7), Failure(EINVAL));
 }
 
+TEST_F(SocketCalls, AResetAfterTheFinIsNoErrorOfReading) {
+  const auto [c, s] = Connected();
+  EXPECT_EQ(server_.Shutdown(s, SHUT_WR), Success());
+  Exchange();
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  EXPECT_EQ(server_.SetSockOpt(s, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), Success());
+  EXPECT_EQ(server_.Close(s), Success());
+  Exchange();
+  char byte;
+  EXPECT_EQ(client_.Read(c, &byte, 1), Success(0));
+  EXPECT_EQ(GetInt(client_, c, SOL_SOCKET, SO_ERROR), EPIPE);
+}
+
 TEST_F(SocketCalls, ClosingAListenerResetsWhatNobodyAccepted) {
   const int listener = Listener();
   const int fd = static_cast<int>(client_.Socket(AF_INET, SOCK_STREAM, 0).value);

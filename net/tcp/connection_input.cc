@@ -158,7 +158,8 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
 
 bool Connection::CheckSequence(Segment& s, Time now) {
   // The peer's half of a simultaneous open: its SYN again, now with an ACK.
-  if (state_ == State::kSynReceived && s.Has(TcpFlags::kSyn) && s.seq == receiver_.irs()) {
+  if (state_ == State::kSynReceived && s.seq == receiver_.irs() &&
+      (s.flags & (TcpFlags::kSyn | TcpFlags::kRst)) == TcpFlags::kSyn) {
     if (s.Has(TcpFlags::kAck)) {
       ecn_.OnSynAck(s.flags);
       s.TrimBefore(receiver_.nxt());

@@ -148,7 +148,7 @@ bool Connection::PassesPaws(const Segment& s, Time now) {
   core_.drops.Count(DropReason::kTcpPaws);
   // An ACK for an ACK could go on for ever between two ends that both see old timestamps.
   if (s.length() > 0) {
-    if (s.end() <= receiver_.nxt()) NoteDuplicate(s.seq, s.end());
+    if (s.end() <= receiver_.nxt() && !s.Has(TcpFlags::kSyn)) NoteDuplicate(s.seq, s.end());
     AckNow();
   } else {
     ChallengeAck(now);

@@ -133,6 +133,9 @@ TEST_P(Sack, WithPaws) {
   EXPECT_EQ(At(1, "abc"), "A 1+0 a5 sack 1-4");
   EXPECT_EQ(At(8, "new"), "A 1+0 a5") << "dropped: neither stored nor told";
   EXPECT_EQ(t.drops(DropReason::kTcpPaws), 2u);
+  // A SYN is no data: no D-SACK tells of it.
+  t.In({.flags = kSyn, .seq = 0, .options = SynOptions(1460, {}, 999)});
+  EXPECT_EQ(OutWithSack(&t), "A 1+0 a5");
 }
 
 TEST_P(Sack, FarBehindIsNotReported) { EXPECT_EQ(At(1 - 70000, "abc"), "A 1+0 a1"); }

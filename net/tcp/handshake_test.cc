@@ -227,6 +227,19 @@ TEST(Handshake, AResetInSynReceivedReturnsToListen) {
   EXPECT_EQ(t2.close_reason(), CloseReason::kRefused);
 }
 
+// RFC 5961 §3.2: the number of a reset is exactly RCV.NXT, whatever other flags it has.
+TEST(Handshake, AResetWithTheNumberOfTheSynIsDropped) {
+  for (const uint16_t flags : {kRst | kSyn, kRst | kSyn | kAck}) {
+    StackTester t;
+    t.Listen();
+    t.In({.flags = kSyn});
+    t.Out();
+    t.In({.flags = flags, .seq = 0});
+    EXPECT_EQ(t.Out(), "");
+    EXPECT_EQ(t.stack().connections(), 1u);
+  }
+}
+
 // A peer that lost its state comes back with another ISN: our ACK makes it reset the old half-open connection.
 TEST(Handshake, ASynOutOfTheWindowOfAHalfOpenIsAcknowledged) {
   StackTester t;

@@ -1,6 +1,8 @@
 // main() of a fuzz target when libFuzzer is not linked: replays every corpus file named on the command line, then runs
-// a bounded number of seeded mutations of them. LUNA_FUZZ_SEED and LUNA_FUZZ_RUNS override; a failure prints the seed.
+// a bounded number of seeded mutations of them, half of them by the target's own mutator if it has one. LUNA_FUZZ_SEED
+// and LUNA_FUZZ_RUNS override; a failure prints the seed.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +13,9 @@
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+// Null where the target has none.
+extern "C" __attribute__((weak)) size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size,
+                                                                unsigned seed);
 
 namespace {
 
@@ -47,7 +52,26 @@ Bytes Mutate(Bytes input, std::mt19937_64& random) {
   return input;
 }
 
+// More than any target looks at.
+constexpr size_t kMostBytes = 8192;
+
+Bytes MutateAsTarget(Bytes input, std::mt19937_64& random) {
+  const size_t size = std::min(input.size(), kMostBytes);
+  input.resize(kMostBytes);
+  input.resize(LLVMFuzzerCustomMutator(input.data(), size, kMostBytes, static_cast<unsigned>(random())));
+  return input;
+}
+
 }  // namespace
+
+// What libFuzzer gives a target's own mutator to use.
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size) {
+  static std::mt19937_64 random(1);
+  const Bytes mutated = Mutate(Bytes(data, data + size), random);
+  const size_t kept = std::min(mutated.size(), max_size);
+  std::copy(mutated.begin(), mutated.begin() + static_cast<std::ptrdiff_t>(kept), data);
+  return kept;
+}
 
 int main(int argc, char** argv) {
   std::vector<Bytes> corpus;
@@ -69,7 +93,9 @@ int main(int argc, char** argv) {
   std::fflush(stdout);
   std::mt19937_64 random(seed);
   for (uint64_t i = 0; i < runs; ++i) {
-    const Bytes input = Mutate(corpus[random() % corpus.size()], random);
+    const Bytes& parent = corpus[random() % corpus.size()];
+    const bool own = LLVMFuzzerCustomMutator != nullptr && random() % 2 == 0;
+    const Bytes input = own ? MutateAsTarget(parent, random) : Mutate(parent, random);
     LLVMFuzzerTestOneInput(input.data(), input.size());
     if (corpus.size() < 256 && random() % 64 == 0) corpus.push_back(input);
   }

@@ -42,12 +42,18 @@ DEFINE_uint32(send_buffer, 0,
 DEFINE_uint32(receive_buffer, 0,
               "Octets per connection that may wait to be read, which is the window offered to the peer, 2048 to "
               "1073741824; 0: the profile's.");
+DEFINE_uint32(tcp_memory_mb, 0,
+              "Payload in MB that all connections together may hold, at most --memory_mb; 0: half of that. Peers that "
+              "never read get no more, and the rest keeps the others going.");
+DEFINE_uint32(max_connections, 0, "Connections at a time, handshakes included, 1 to 16777216; 0: the profile's.");
 DEFINE_string(
     faults, "",
     "For tests: damage the traffic of both directions on purpose, e.g. loss=0.01,seed=7. Rates per frame, 0 to "
     "1: loss, duplicate, corrupt (one bit), delay (frames behind overtake it); seed: a number.");
 DEFINE_string(pcap, "", "Write all frames of both directions to this file (readable by tcpdump and Wireshark).");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");
+DEFINE_string(stats, "",
+              "Print all counters as a line of JSON to standard output this often, e.g. 1s; never when empty.");
 DEFINE_string(drain, "2s", "How long connections may take to close in order after Ctrl-C.");
 
 namespace luna::apps {
@@ -175,6 +181,25 @@ absl::Status ParseBuffers(RuntimeOptions* options) {
   return absl::OkStatus();
 }
 
+absl::Status ParseLimits(RuntimeOptions* options) {
+  if (FLAGS_memory_mb < 8 || FLAGS_memory_mb > 1024 * 1024) {
+    return Bad("memory_mb", absl::StrCat(FLAGS_memory_mb), "too little to run on (or beyond 1 TB); choose 8 or more");
+  }
+  if (FLAGS_tcp_memory_mb > FLAGS_memory_mb) {
+    return Bad("tcp_memory_mb", absl::StrCat(FLAGS_tcp_memory_mb),
+               absl::StrCat("more than --memory_mb=", FLAGS_memory_mb, ", of which it is a part"));
+  }
+  constexpr uint32_t kMostConnections = 1u << 24;
+  if (FLAGS_max_connections > kMostConnections) {
+    return Bad("max_connections", absl::StrCat(FLAGS_max_connections),
+               absl::StrCat("choose 1 to ", kMostConnections, ", or 0 for the profile's"));
+  }
+  options->memory_mb = FLAGS_memory_mb;
+  options->tcp_memory_mb = FLAGS_tcp_memory_mb;
+  options->max_connections = FLAGS_max_connections;
+  return absl::OkStatus();
+}
+
 absl::Status ParseFaults(RuntimeOptions* options) {
   if (FLAGS_faults.empty()) return absl::OkStatus();
   pmd::FaultOptions faults;
@@ -248,10 +273,7 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
     return Bad("mtu", absl::StrCat(FLAGS_mtu), "choose 576 to 9000, or 0 for the device's own");
   }
   options.mtu = FLAGS_mtu;
-  if (FLAGS_memory_mb < 8 || FLAGS_memory_mb > 1024 * 1024) {
-    return Bad("memory_mb", absl::StrCat(FLAGS_memory_mb), "too little to run on (or beyond 1 TB); choose 8 or more");
-  }
-  options.memory_mb = FLAGS_memory_mb;
+  if (absl::Status status = ParseLimits(&options); !status.ok()) return status;
   if (FLAGS_huge == "on") {
     options.huge = HugePages::kOn;
   } else if (FLAGS_huge == "off") {
@@ -269,6 +291,11 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
   if (absl::Status status = ParseFaults(&options); !status.ok()) return status;
   options.pcap = FLAGS_pcap;
   options.cpu = FLAGS_cpu;
+  if (!FLAGS_stats.empty()) {
+    absl::StatusOr<Duration> interval = ParseDurationFlag("stats", FLAGS_stats);
+    if (!interval.ok()) return interval.status();
+    options.stats_interval = *interval;
+  }
   absl::StatusOr<Duration> drain = ParseDurationFlag("drain", FLAGS_drain);
   if (!drain.ok()) return drain.status();
   options.drain_limit = *drain;

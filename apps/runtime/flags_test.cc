@@ -37,6 +37,9 @@ TEST(Flags, BecomeOptions) {
                                   {"ecn", "always"},
                                   {"send_buffer", "4096"},
                                   {"receive_buffer", "1073741824"},
+                                  {"tcp_memory_mb", "64"},
+                                  {"max_connections", "1000"},
+                                  {"stats", "100ms"},
                                   {"faults", "loss=0.25,corrupt=1,seed=7"},
                                   {"pcap", "/x.pcap"},
                                   {"cpu", "1"},
@@ -58,6 +61,9 @@ TEST(Flags, BecomeOptions) {
   EXPECT_EQ(options->ecn, Ecn::kAlways);
   EXPECT_EQ(options->send_buffer_bytes, 4096u);
   EXPECT_EQ(options->receive_buffer_bytes, 1u << 30);
+  EXPECT_EQ(options->tcp_memory_mb, 64u);
+  EXPECT_EQ(options->max_connections, 1000u);
+  EXPECT_EQ(options->stats_interval, Duration::Milliseconds(100));
   ASSERT_TRUE(options->faults.has_value());
   EXPECT_EQ(options->faults->seed, 7u);
   for (const pmd::FaultRates& rates : {options->faults->receive, options->faults->transmit}) {
@@ -102,6 +108,9 @@ TEST(Flags, ErrorsNameFlagValueAndMend) {
                                          {"faults", "gremlins=1", "loss="},
                                          {"faults", "seed=x", "seed=NUMBER"},
                                          {"memory_mb", "7", "8 or more"},
+                                         {"tcp_memory_mb", "129", "--memory_mb=128"},
+                                         {"max_connections", "16777217", "16777216"},
+                                         {"stats", "often", "250ms"},
                                          {"huge", "yes", "auto, on or off"},
                                          {"tcp_profile", "DC", "dc or rfc"},
                                          {"drain", "0s", "5s"}}) {

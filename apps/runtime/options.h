@@ -34,10 +34,14 @@ struct RuntimeOptions {
   // Per connection, in octets; 0: the profile's. What a Send() may leave queued, and what the window advertises.
   uint32_t send_buffer_bytes = 0;
   uint32_t receive_buffer_bytes = 0;
+  // Payload that all connections together may hold, in MB (tcp::StackConfig::memory_limit_bytes); 0: half of memory_mb.
+  uint32_t tcp_memory_mb = 0;
+  uint32_t max_connections = 0;  // half-open ones included; 0: the profile's
   // Seeded faults between the device and the stack, for tests; none by default.
   absl::optional<pmd::FaultOptions> faults;
-  std::string pcap;  // file to write both directions to; empty: none
-  int cpu = -1;      // pin the worker to this CPU; -1: leave it where it is
+  std::string pcap;         // file to write both directions to; empty: none
+  int cpu = -1;             // pin the worker to this CPU; -1: leave it where it is
+  Duration stats_interval;  // between two lines of counters on standard output (stats_line.h); zero: none
   Duration drain_limit = Duration::Seconds(2);
 };
 

@@ -238,6 +238,9 @@ absl::Status Runtime::InitNetwork() {
   if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
     tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options_.receive_buffer_bytes;
   }
+  const uint64_t memory_bytes = uint64_t{options_.memory_mb} << 20;
+  tcp.memory_limit_bytes = options_.tcp_memory_mb == 0 ? memory_bytes / 2 : uint64_t{options_.tcp_memory_mb} << 20;
+  if (options_.max_connections != 0) tcp.max_connections = options_.max_connections;
   if (absl::Status status = tcp::Validate(tcp); !status.ok()) return status;
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
   if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
@@ -260,6 +263,10 @@ absl::Status Runtime::InitNetwork() {
   parts.resolver = control_plane_.get();
   parts.poller = poller_.get();
   worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
+  if (options_.stats_interval > Duration::Zero()) {
+    const StatsSources counted{.stack = *stack_, .slab = *slab_, .io = *io_, .worker = *worker_, .drops = drops_};
+    stats_printer_ = std::make_unique<StatsPrinter>(counted, *worker_, options_.stats_interval, stdout);
+  }
   if (absl::Status status = HearKernelsIcmp(); !status.ok()) return status;
   return InstallRules();
 }
@@ -333,6 +340,7 @@ size_t Runtime::ReleaseAll() {
   if (slab_ == nullptr || released_) return 0;
   released_ = true;
   kernel_icmp_.reset();
+  stats_printer_.reset();
   worker_.reset();
   stack_.reset();
   egress_.reset();

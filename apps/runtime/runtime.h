@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "luna/apps/runtime/device.h"
 #include "luna/apps/runtime/options.h"
+#include "luna/apps/runtime/stats_line.h"
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/net/pmd/fault_io.h"
@@ -100,6 +101,7 @@ class Runtime {
   std::unique_ptr<ip::Egress> egress_;
   std::unique_ptr<tcp::Stack> stack_;
   std::unique_ptr<r2c::Worker> worker_;
+  std::unique_ptr<StatsPrinter> stats_printer_;  // on the worker's wheel
   bool released_ = false;
 };
 

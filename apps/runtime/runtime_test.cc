@@ -1,9 +1,11 @@
 #include "luna/apps/runtime/runtime.h"
 
 #include <memory>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "luna/apps/runtime/stats_line.h"
 
 namespace luna::apps {
 namespace {
@@ -37,6 +39,13 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
 
   const absl::StatusOr<std::unique_ptr<Runtime>> second = Runtime::Create(options);
   EXPECT_FALSE(second.ok()) << "DPDK started twice";
+
+  const std::string line =
+      StatsLine({runtime.stack(), runtime.slab(), runtime.io(), runtime.worker(), runtime.drops()});
+  for (const char* part : {"{\"tcp.segments_in\":0,", "\"tcp.connections\":1,", "\"tcp.held_limit_bytes\":16777216,",
+                           "\"zbuf.limit_bytes\":33554432,", "\"io.rx_packets\":0,", "\"worker.reads_held\":0}"}) {
+    EXPECT_TRUE(absl::StrContains(line, part)) << part << " in " << line;
+  }
 
   std::byte* const kept = runtime.slab().Alloc(100);
   ASSERT_NE(kept, nullptr);

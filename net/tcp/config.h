@@ -109,8 +109,11 @@ struct StackConfig : ConnectionOptions {
   uint32_t receive_slices_limit = 4096;  // more full segments than receive_buffer_max_bytes holds
   uint32_t send_slices_limit = 2048;
   // Payload that all connections together hold, unread, out of order, queued and unacknowledged. 0: no bound. At three
-  // quarters of it windows stop opening and nothing out of order is kept; at the bound Send() gives back-pressure and
-  // payload is dropped, to be sent again. One chain or segment may overshoot it.
+  // quarters of it, what is left is a reserve for connections that move. By it nobody's queue, or what it has unread or
+  // out of order, grows beyond four times what is left, or eight times what the peer takes at a time (the smaller of
+  // its window and the congestion window; half as much for what is out of order): windows do not open, Send() gives
+  // back-pressure and payload is dropped, to be sent again. At the bound that holds for all. One chain or segment may
+  // overshoot it.
   uint64_t memory_limit_bytes = 0;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it

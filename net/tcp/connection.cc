@@ -88,7 +88,7 @@ void Connection::EnterClosed(CloseReason reason) {
   ClearTimers();
   sender_.Clear();
   if (app_closed_) receiver_.Clear();
-  if (waiting_for_room_) std::erase(core_.waiting_for_room, this);
+  if (waiting_for_room_ && std::erase(core_.waiting_for_room, this) == 0) std::erase(core_.waiting_empty, this);
   waiting_for_room_ = false;
   if (held_down_) std::erase(core_.held_down, this);
   held_down_ = false;
@@ -164,9 +164,13 @@ bool Connection::CanQueue() const {
 
 void Connection::WantWritable() {
   want_writable_ = true;
-  // With nothing more to be acknowledged there would be no other occasion.
-  if (CanQueue()) {
-    if (const uint32_t events = WritableEvent()) Post(events);
+  if (!CanQueue()) return;
+  // With nothing more to be acknowledged there would be no other occasion. Told while all memory is taken, the
+  // application could only ask again at once.
+  if (!MayHold(sender_.queued_bytes() + 1)) {
+    WaitForRoom();
+  } else if (const uint32_t events = WritableEvent()) {
+    Post(events);
   }
 }
 
@@ -208,7 +212,7 @@ size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
 }
 
 bool Connection::SendQueueFull() const {
-  return sender_.queued_bytes() >= send_limit() || core_.held_bytes >= core_.held_limit ||
+  return sender_.queued_bytes() >= send_limit() || !MayHold(sender_.queued_bytes() + 1) ||
          sender_.queue().slice_count() >= core_.config.send_slices_limit;
 }
 

@@ -186,13 +186,18 @@ class Connection final : private timer::Timer {
   bool SendQueueFull() const;
   // After anything that took in or let go of payload. O(1), but for waking who waited for room.
   void Account();
+  // Whether the bound on all connections' payload lets this one take more, so that the half in question, send queue or
+  // what is unread, would hold `octets`: see StackConfig::memory_limit_bytes.
+  bool MayHold(uint32_t octets) const { return core_.held_bytes < core_.held_pressure || octets <= Share(); }
+  // The most that each half may hold by the reserve.
+  uint64_t Share() const;
   // Where there is room again: tells those who wait for it, and whose windows were held down.
   static void WakeWaiting(Core& core);
   void NoteHeldDown();
   void WaitForRoom();
   // The window field of the next segment.
   uint16_t Window() {
-    const bool grow = core_.held_bytes < core_.held_pressure;
+    const bool grow = MayHold(receiver_.held_bytes() + 1);
     if (!grow) [[unlikely]]
       NoteHeldDown();
     return receiver_.Advertise(mss_, grow);
@@ -228,7 +233,8 @@ class Connection final : private timer::Timer {
   uint32_t OnUrgent(const Segment& segment);
   void TrimToWindow(Segment* segment);
   uint32_t OnText(Segment& segment, Time now);
-  bool HasRoomFor(const Segment& segment);
+  // Cuts off what is more than there is room for; false when there is none.
+  bool MakeRoomFor(Segment* segment);
   uint32_t OnTextInOrder(Segment& segment, Time now);
   void OnTextAhead(Segment& segment);
   uint32_t OnFin(const Segment& segment, Time now);
@@ -369,7 +375,7 @@ class Connection final : private timer::Timer {
   bool in_starved_ : 1 = false;          // in core_.starved
   bool keep_probe_pending_ : 1 = false;  // a keep-alive probe is to be sent
   bool lingering_ : 1 = false;           // kLingered is owed
-  bool waiting_for_room_ : 1 = false;    // in core_.waiting_for_room
+  bool waiting_for_room_ : 1 = false;    // in core_.waiting_for_room, or waiting_empty
   bool held_down_ : 1 = false;           // in core_.held_down
   bool orphan_ : 1 = false;              // counted in core_.orphans
   bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear

@@ -43,7 +43,8 @@ bool Connection::IsPredicted(const Segment& s) const {
          s.payload_bytes() <= receiver_.window() && !receiver_.has_out_of_order() && !fin_pending_ && !app_closed_ &&
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
          sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
-         receiver_.readable_slices() < core_.config.receive_slices_limit && core_.held_bytes < core_.held_limit &&
+         receiver_.readable_slices() < core_.config.receive_slices_limit &&
+         MayHold(receiver_.held_bytes() + s.payload_bytes()) &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
 
@@ -54,8 +55,10 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   const bool was_shut = sender_.window() == 0;
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
-  if (was_shut && persisting_) [[unlikely]]
-    SetRetransmitTimer(now);
+  if (was_shut) [[unlikely]] {
+    if (persisting_) SetRetransmitTimer(now);
+    if (waiting_for_room_) events |= WritableEvent();
+  }
   if (unanswered_probes_ != 0) {
     last_heard_ = s.arrival;
     NoteAnswer(now);
@@ -191,9 +194,12 @@ bool Connection::CheckSequence(Segment& s, Time now) {
     }
     return true;
   }
+  if (s.Has(TcpFlags::kRst)) {
+    core_.drops.Count(DropReason::kTcpRstOutOfWindow);
+    return false;
+  }
   core_.drops.Count(s.end() <= receiver_.nxt() && s.length() > 0 ? DropReason::kTcpDuplicate
                                                                  : DropReason::kTcpOutOfWindow);
-  if (s.Has(TcpFlags::kRst)) return false;
   // Data that was received before is acknowledged at once: our ACK was lost. So is the number before RCV.NXT: a probe
   // of the peer's keep-alive or persist timer. Anything else might be blind. A probe, too, may be the other end of an
   // endless exchange of acknowledgements.
@@ -288,6 +294,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       *events |= WritableEvent();
       break;
   }
+  if (was_shut && waiting_for_room_ && sender_.window() > 0) *events |= WritableEvent();
   FollowSender(now);
   NoteOutput();
   if (sender_.FinAcknowledged()) *events |= OnFinAcknowledged();

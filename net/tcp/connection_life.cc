@@ -120,19 +120,33 @@ void Connection::Account() {
   const uint32_t held = sender_.queued_bytes() + receiver_.held_bytes();
   core_.held_bytes += held;
   core_.held_bytes -= std::exchange(held_bytes_, held);
-  if (!core_.waiting_for_room.empty() || !core_.held_down.empty()) [[unlikely]]
+  if (!core_.waiting_for_room.empty() || !core_.waiting_empty.empty() || !core_.held_down.empty()) [[unlikely]]
     WakeWaiting(core_);
 }
 
-// Below the mark at which windows open again there is room worth waking for.
+// The reserve, the last quarter below the bound, is for connections that move: nobody holds more by it than four times
+// what is left, and than some windows that the peer takes. Peers that do not read, or do not
+// acknowledge, would have it all otherwise, and nobody else a window.
+uint64_t Connection::Share() const {
+  if (core_.held_bytes >= core_.held_limit) return 0;
+  const uint64_t taken_at_a_time = std::min(sender_.window(), sender_.congestion().window());
+  return std::min(4 * (core_.held_limit - core_.held_bytes), 8 * taken_at_a_time);
+}
+
+// Half a reserve is room worth waking for, and all of it for those that can be woken otherwise.
 void Connection::WakeWaiting(Core& core) {
+  const auto wake = [](std::vector<Connection*>& waiting) {
+    for (Connection* connection : waiting) {
+      connection->waiting_for_room_ = false;
+      connection->want_writable_ = false;
+      connection->Post(EventBits::kWritable);
+    }
+    waiting.clear();
+  };
+  if (core.held_bytes >= core.held_limit - (core.held_limit - core.held_pressure) / 2) return;
+  wake(core.waiting_empty);
   if (core.held_bytes >= core.held_pressure) return;
-  for (Connection* connection : core.waiting_for_room) {
-    connection->waiting_for_room_ = false;
-    connection->want_writable_ = false;
-    connection->Post(EventBits::kWritable);
-  }
-  core.waiting_for_room.clear();
+  wake(core.waiting_for_room);
   for (Connection* connection : core.held_down) {
     connection->held_down_ = false;
     if (connection->receiver_.NeedsWindowUpdate(connection->mss_)) connection->AckNow();
@@ -149,11 +163,13 @@ void Connection::NoteHeldDown() {
 
 // No acknowledgement of its own may be under way that would raise kWritable: others have taken the memory.
 void Connection::WaitForRoom() {
-  if (core_.held_bytes < core_.held_limit) return;
+  if (MayHold(sender_.queued_bytes() + 1)) return;
   core_.counters.memory_waits.Increment();
-  if (waiting_for_room_) return;
+  // Who waits for the peer first is told by its next segment.
+  const bool empty = sender_.queued_bytes() == 0 && sender_.window() > 0;
+  if (waiting_for_room_ && (!empty || std::erase(core_.waiting_for_room, this) == 0)) return;
   waiting_for_room_ = true;
-  core_.waiting_for_room.push_back(this);
+  (empty ? core_.waiting_empty : core_.waiting_for_room).push_back(this);
 }
 
 void Connection::SendReset() {

@@ -113,6 +113,7 @@ bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
   if (const auto plan = sender_.Probe()) {
     if (!OutputSegment(*plan, now, out)) return false;
     sender_.OnProbeSent(*plan, now);
+    core_.counters.window_probes.Increment();
     if (sender_.flight() > 0) SetRetransmitTimer(now);
   }
   probe_pending_ = false;

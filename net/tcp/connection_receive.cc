@@ -55,7 +55,7 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   }
   NoteCongestionMark(s);
   const bool in_order = s.seq == receiver_.nxt();
-  if (!HasRoomFor(s)) {
+  if (!MakeRoomFor(&s)) {
     core_.drops.Count(DropReason::kTcpMemory);
     s.TrimAfter(s.seq);
     AckNow();  // RFC 9293 §3.10.7.4: what is not taken is answered too
@@ -70,11 +70,18 @@ uint32_t Connection::OnText(Segment& s, Time now) {
   return 0;
 }
 
-bool Connection::HasRoomFor(const Segment& s) {
+bool Connection::MakeRoomFor(Segment* segment) {
+  Segment& s = *segment;
   const bool in_order = s.seq == receiver_.nxt();
-  if (core_.held_bytes >= (in_order ? core_.held_limit : core_.held_pressure)) {
+  // What fills a hole needs room, too: half the share is for that.
+  const uint32_t held = receiver_.held_bytes();
+  if (!MayHold(in_order ? held + s.payload_bytes() : 2 * (held + s.payload_bytes()))) {
     core_.counters.memory_refused.Increment();
-    return false;
+    const uint64_t share = in_order ? Share() : 0;
+    if (share <= held) return false;
+    // Of a super-packet that is more than the share the beginning is taken, or nothing ever would be.
+    s.TrimAfter(s.seq + static_cast<uint32_t>(share - held));
+    AckNow();
   }
   // Many tiny segments pin an obj each. The window has promised room for their octets: they are copied together. What
   // lies ahead of a hole does not count against the segment that fills it.

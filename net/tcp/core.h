@@ -38,6 +38,7 @@ struct StackCounters {
   stats::Counter ecn_connections;  // that negotiated ECN
   stats::Counter ecn_marks_in;     // data segments that arrived with CE
   stats::Counter keep_alive_probes;
+  stats::Counter window_probes;     // octets sent beyond a window that stays shut (RFC 9293 §3.8.6.1)
   stats::Counter memory_waits;      // times that Send() gave back-pressure because of memory_limit_bytes
   stats::Counter memory_refused;    // segments whose payload was dropped because of it
   stats::Counter orphans_refused;   // connections reset at Close() because max_orphans were left already
@@ -100,8 +101,9 @@ struct Core {
   // Payload of all connections: StackConfig::memory_limit_bytes.
   uint64_t held_bytes = 0;
   const uint64_t held_limit;
-  const uint64_t held_pressure;               // from here on windows do not open
-  std::vector<Connection*> waiting_for_room;  // of Send(), at that limit; each at most once
+  const uint64_t held_pressure;               // from here on the reserve, for connections that move
+  std::vector<Connection*> waiting_for_room;  // of Send(); what their peers say wakes them, too; each at most once
+  std::vector<Connection*> waiting_empty;     // the same, with nothing to be acknowledged
   std::vector<Connection*> held_down;         // their windows, by that pressure; each at most once
   uint32_t orphans = 0;                       // connections that the application has closed
   ip::OutBatch replies;                       // leave before the connections' own segments

@@ -58,10 +58,10 @@ class Namespaces:
 
 
 class Program:
-    """A program in a namespace; ended by SIGTERM, and then its exit code must be 0."""
+    """A program in a namespace; ended by SIGTERM, and then its exit code must be 0. `output`: its last lines."""
 
     def __init__(self, namespace, *command):
-        self.command = command
+        self.command, self.accepted = command, (0, -signal.SIGTERM, 128 + signal.SIGTERM)
         self.process = subprocess.Popen(("ip", "netns", "exec", namespace) + command, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -83,7 +83,7 @@ class Program:
     def __exit__(self, kind, *_):
         self.process.send_signal(signal.SIGTERM)
         try:
-            _, errors = self.process.communicate(timeout=20)
+            self.output, errors = self.process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()
@@ -91,6 +91,6 @@ class Program:
         self.errors = errors.strip()
         if self.errors:
             print("  " + self.errors)
-        ours = self.command[0] == ECHO  # others may die of the signal, or say so
-        if kind is None and self.process.returncode not in ((0,) if ours else (0, -signal.SIGTERM, 128 + signal.SIGTERM)):
+        ours = ECHO in self.command  # others may die of the signal, or say so
+        if kind is None and self.process.returncode not in ((0,) if ours else self.accepted):
             raise AssertionError("%s ended with %d: %s" % (self.command[0], self.process.returncode, errors[-500:]))

@@ -73,7 +73,12 @@ uint32_t Connection::OnText(Segment& s, Time now) {
 bool Connection::MakeRoomFor(Segment* segment) {
   Segment& s = *segment;
   const bool in_order = s.seq == receiver_.nxt();
-  // What fills a hole needs room, too: half the share is for that.
+  // What fills a hole needs room, too: half the share is for that. Where it has none all the same, what lies ahead of
+  // it goes, acknowledged or not (RFC 2018 §8), or both would wait for ever.
+  if (in_order && receiver_.has_out_of_order() && !MayHold(receiver_.held_bytes() + s.payload_bytes())) {
+    receiver_.DropOutOfOrder();
+    Account();
+  }
   const uint32_t held = receiver_.held_bytes();
   if (!MayHold(in_order ? held + s.payload_bytes() : 2 * (held + s.payload_bytes()))) {
     core_.counters.memory_refused.Increment();

@@ -251,6 +251,26 @@ TEST(MemoryBound, WhoAsksToBeToldIsNotToldAtTheBound) {
   EXPECT_EQ(t.connection(), &b);
 }
 
+// Found by simulation: what lay ahead of the hole had all the memory, and what would have filled it was refused.
+TEST(MemoryBound, WhatFillsAHoleIsTakenInTheStead) {
+  StackConfig config = Bounded(10000);
+  config.sack = true;
+  StackTester t(config);
+  t.peer().syn_options.sack_permitted = true;
+  Connection& c = t.Establish();
+  for (int i = 1; i <= 6; ++i) t.In({.seq = 1 + i * 1460, .payload = std::string(1460, 'a')});
+  ASSERT_EQ(t.stack().held_bytes(), 6u * 1460);
+  t.In({.seq = 1, .payload = std::string(1460, 'h')});
+  EXPECT_EQ(c.readable_bytes(), 1460u);
+  EXPECT_LE(t.stack().held_bytes(), 10000u);
+  EXPECT_EQ(t.last().ack, 1461);
+  EXPECT_EQ(t.last().options.sack_count, 0);
+  // It comes again.
+  EXPECT_EQ(t.Read().size(), 1460u);
+  t.In({.seq = 1461, .payload = std::string(1460, 'a')});
+  EXPECT_EQ(c.readable_bytes(), 1460u);
+}
+
 TEST(MemoryBound, NothingAheadOfAHoleIsKeptNearIt) {
   StackTester t(Bounded(2000));
   t.Establish();

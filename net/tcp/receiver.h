@@ -92,6 +92,9 @@ class Receiver {
     if (out_of_order_->empty()) out_of_order_.reset();
   }
 
+  // Memory is short: what waits behind a hole will come again.
+  void DropOutOfOrder() { out_of_order_.reset(); }
+
   // The FIN at RCV.NXT was reached.
   void AcceptFin() {
     nxt_ += 1;

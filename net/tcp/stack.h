@@ -107,7 +107,10 @@ class Stack {
   // Connections that are not closed, half-open ones included.
   size_t connections() const { return table_.size(); }
   size_t time_wait() const { return time_wait_.size(); }
-  bool IsInTimeWait(const wire::FourTuple& tuple) const { return time_wait_.Find(tuple) != nullptr; }
+  bool IsInTimeWait(const wire::FourTuple& tuple) const {
+    const TimeWaitRecord* record = time_wait_.Find(tuple);
+    return record != nullptr && !record->only_bars_cookie();
+  }
   // Payload that the connections hold: StackConfig::memory_limit_bytes bounds it.
   uint64_t held_bytes() const { return core_.held_bytes; }
   // Calls visit(Connection&) for each connection, in an order that is the same in every run with this secret. It may

@@ -13,6 +13,8 @@
 
 #include "glog/logging.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/net/pmd/packet.h"
+#include "luna/net/tcp/config.h"
 #include "luna/net/tcp/testing/fuzz/checked_host.h"
 #include "luna/net/tcp/testing/fuzz/step_mutator.h"
 #include "luna/net/tcp/testing/fuzz/steps.h"
@@ -334,7 +336,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     auto* made = new luna::zbuf::TestSlab[4]{luna::zbuf::TestSlab(kOfStack), luna::zbuf::TestSlab(kOfDevice),
                                              luna::zbuf::TestSlab(kOfStack), luna::zbuf::TestSlab(kOfDevice)};
     // As a runtime does (see Stack's constructor): queued data may pin every zone, and headers would be had no more.
-    for (const int stack : {0, 2}) CHECK(made[stack].slab().Reserve(256, 256).ok());
+    for (const int stack : {0, 2}) {
+      CHECK(made[stack].slab().Reserve(luna::pmd::kTxHeadroomBytes + luna::tcp::kMaxTcpHeaderBytes, 256).ok());
+    }
     return made;
   }();
   const Steps steps(data, size);

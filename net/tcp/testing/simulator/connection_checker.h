@@ -47,6 +47,7 @@ class ConnectionChecker {
     State state = State::kClosed;
     uint32_t pipe = 0;
     uint64_t looks = 0;
+    uint64_t round = 0;
   };
   static constexpr size_t kFew = 2;
 

@@ -76,6 +76,11 @@ Runner::Runner(const Scenario& scenario, const std::set<size_t>& without)
     expectations.forged |= fault.kind == Kind::kForge;
     Install(fault);
   }
+  // Two flipped bits may leave the checksum as it was.
+  std::vector<int> corrupting(scenario.hosts.size());
+  for (const Fault& fault : scenario.faults) {
+    if (fault.kind == Kind::kCorrupt && ++corrupting[fault.host] > 1) expectations.forged = expectations.may_break = true;
+  }
   simulation_.environment().parts = scenario.faults.size();
   // One path that is slow and far, behind the faults.
   for (size_t i = 0; i < scenario.hosts.size(); ++i) {
@@ -83,7 +88,9 @@ Runner::Runner(const Scenario& scenario, const std::set<size_t>& without)
     queues_.push_back(&simulation_.host(i).egress().Add<Queue>(link.bits_per_second, link.packets));
     delays_.push_back(&simulation_.host(i).egress().Add<Delay>(link.delay));
     // Buffers that are far too small for the rate lose as much as they like, and so does a stack without memory.
-    expectations.may_break |= link.packets < 8 || scenario.hosts[i].config.memory_limit_bytes != 0;
+    const StackConfig& config = scenario.hosts[i].config;
+    const bool few_slices = config.receive_slices_limit < StackConfig().receive_slices_limit;
+    expectations.may_break |= link.packets < 8 || config.memory_limit_bytes != 0 || few_slices;
   }
   if (expectations.forged) simulation_.wire().Distrust();
   transfers_ = std::make_unique<Transfers>(simulation_, expectations);

@@ -261,7 +261,10 @@ bool Transfers::EndOrphans() {
       continue;
     }
     end->host_.At(simulation_.now(), [end = end.get()] {
-      if (!end->over_) end->Abort();
+      if (end->over_) return;
+      end->Abort();
+      end->aborted_ = false;
+      end->forced_ = true;
     });
   }
   return any;
@@ -288,7 +291,7 @@ void Transfers::CheckPair(const End& a, const End& b) {
       break;
     case CloseReason::kAborted:
       // Close() with unread octets is a reset, too.
-      if (!a.aborted() && !a.closed_early()) fail("aborted by nobody");
+      if (!a.aborted() && !a.forced() && !a.closed_early()) fail("aborted by nobody");
       break;
     case CloseReason::kReset:
     case CloseReason::kRefused:

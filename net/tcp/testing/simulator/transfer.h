@@ -63,7 +63,9 @@ class End {
 
   bool over() const { return over_; }
   bool vanished() const { return vanished_; }
+  // By its habits; and because its peer was gone, which it did not hear of.
   bool aborted() const { return aborted_; }
+  bool forced() const { return forced_; }
   CloseReason reason() const { return reason_; }
   uint64_t sent() const { return sent_; }
   uint64_t received() const { return received_; }
@@ -98,6 +100,7 @@ class End {
   bool peer_closed_ = false;
   bool closed_early_ = false;
   bool aborted_ = false;
+  bool forced_ = false;
   bool over_ = false;
   bool vanished_ = false;
   bool send_planned_ = false;

@@ -56,7 +56,9 @@ void WireChecker::OnEmitted(const wire::FourTuple& tuple, size_t mtu, absl::Span
   if (!header.Has(TcpFlags::kAck) || !reverse.begun) return;
   if (!flow.knows_peer) {
     flow.knows_peer = true;
-    flow.peer_isn = reverse.isn;
+    const int64_t ack = Relative(header.acknowledgment, reverse.isn, reverse.sent);
+    const bool is_of_this = !reverse.had_predecessor || (ack >= 0 && ack <= reverse.sent);
+    flow.peer_isn = is_of_this ? reverse.isn : ~reverse.isn;
   }
   // An end that knows the other's earlier incarnation speaks of that one.
   if (flow.peer_isn == reverse.isn) {
@@ -80,7 +82,9 @@ bool WireChecker::Begin(const Segment& segment, Flow* flow) {
     if (!segment.header.Has(TcpFlags::kAck)) Fail(segment, "the ISN of an earlier incarnation", isn, 0);
     return false;
   }
+  const bool had_predecessor = flow->begun;
   *flow = Flow();
+  flow->had_predecessor = had_predecessor;
   flow->begun = true;
   flow->isn = isn;
   flow->has_scale = segment.options.has_window_scale;
@@ -132,7 +136,8 @@ void WireChecker::CheckAck(const Segment& segment, Flow* flow, Flow* reverse) {
   // What a field can say is rounded, up or down.
   const int64_t unit = int64_t{1} << flow->shift;
   if (ack > reverse->sent) return Fail(segment, "acknowledged what was not sent", ack, reverse->sent);
-  if (flow->has_edge) {
+  // A SYN-ACK may be a cookie's, given again to an old duplicate of the SYN.
+  if (flow->has_edge && !header.Has(TcpFlags::kSyn)) {
     if (ack < flow->ack) Fail(segment, "RCV.NXT moved left", ack, flow->ack);
     // Nothing comes after a FIN: then the window has no meaning (and TIME-WAIT remembers none).
     if (edge <= flow->edge - unit && ack < reverse->fin_end)

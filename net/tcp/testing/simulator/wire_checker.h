@@ -41,6 +41,7 @@ class WireChecker {
   struct Flow {
     bool begun = false;
     uint32_t isn = 0;
+    bool had_predecessor = false;  // another incarnation
     bool knows_peer = false;
     uint32_t peer_isn = 0;  // that its acknowledgements are about
     bool has_edge = false;

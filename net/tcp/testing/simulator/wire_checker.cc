@@ -68,9 +68,12 @@ void WireChecker::OnEmitted(const wire::FourTuple& tuple, size_t mtu, absl::Span
 }
 
 void WireChecker::Forget(const wire::IpAddress& address) {
-  absl::erase_if(flows_, [&](const auto& entry) {
-    return entry.first.local.address == address || entry.first.remote.address == address;
-  });
+  for (auto& [tuple, flow] : flows_) {
+    if (tuple.local.address != address) continue;
+    flow = Flow();
+    // What it has sent is still under way.
+    flow.had_predecessor = true;
+  }
 }
 
 // False: this SYN begins nothing.
@@ -82,7 +85,7 @@ bool WireChecker::Begin(const Segment& segment, Flow* flow) {
     if (!segment.header.Has(TcpFlags::kAck)) Fail(segment, "the ISN of an earlier incarnation", isn, 0);
     return false;
   }
-  const bool had_predecessor = flow->begun;
+  const bool had_predecessor = flow->begun || flow->had_predecessor;
   *flow = Flow();
   flow->had_predecessor = had_predecessor;
   flow->begun = true;

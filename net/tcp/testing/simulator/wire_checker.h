@@ -33,7 +33,7 @@ class WireChecker {
   void OnEmitted(const wire::FourTuple& tuple, size_t mtu, absl::Span<const uint8_t> segment);
   // The network forges: what an end believes of the other may be wrong. Only segments by themselves are judged then.
   void Distrust() { trusts_ = false; }
-  // The host at `address` has lost its memory: its connections begin anew.
+  // The host at `address` has lost its memory: what it sends begins anew.
   void Forget(const wire::IpAddress& address);
 
  private:

@@ -197,8 +197,8 @@ TEST(Performance, CorruptionAndDuplicatesCostNoMoreThanLoss) {
   EXPECT_GE(duplicated, loss);
 }
 
-// P7: many answers at once through a shallow buffer: three times as long as the wire needs, and time-outs for up to five
-// rounds that were lost, doubling from the floor of 4 ms; nobody waits for a second.
+// P7: many answers at once through a shallow buffer: three times as long as the wire needs, and time-outs for up to
+// five rounds that were lost, doubling from the floor of 4 ms; nobody waits for a second.
 TEST(Performance, IncastEndsSoon) {
   for (const size_t senders : {8, 32, 120}) {
     Simulation simulation(1);

@@ -79,7 +79,8 @@ Runner::Runner(const Scenario& scenario, const std::set<size_t>& without)
   // Two flipped bits may leave the checksum as it was.
   std::vector<int> corrupting(scenario.hosts.size());
   for (const Fault& fault : scenario.faults) {
-    if (fault.kind == Kind::kCorrupt && ++corrupting[fault.host] > 1) expectations.forged = expectations.may_break = true;
+    if (fault.kind == Kind::kCorrupt && ++corrupting[fault.host] > 1)
+      expectations.forged = expectations.may_break = true;
   }
   simulation_.environment().parts = scenario.faults.size();
   // One path that is slow and far, behind the faults.

@@ -25,7 +25,8 @@ std::array<uint16_t, kStates> Reachable() {
 void ConnectionChecker::Check(Stack& stack, bool all) {
   ++rounds_;
   const size_t count = stack.connections();
-  if (!all && count > kFew && rounds_ % (count / kFew) != 0) return;
+  if (!all && rounds_ < next_look_) return;
+  next_look_ = rounds_ + std::max<size_t>(1, count / kFew);
   uint64_t held = 0;
   stack.ForEachConnection([&](Connection& connection) {
     CheckOne(stack, connection);

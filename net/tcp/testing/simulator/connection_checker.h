@@ -61,6 +61,7 @@ class ConnectionChecker {
   absl::flat_hash_map<const Connection*, Seen> seen_;
   Transitions transitions_{};
   uint64_t rounds_ = 0;
+  uint64_t next_look_ = 0;
 };
 
 }  // namespace luna::tcp::simulator

@@ -57,6 +57,10 @@ def planted(tally, _):
     tallies.run_program(tally, "planted", [os.path.join(TOOLS, "build", "planted_dependency_test.sh")], _PROGRAM_LIMIT)
 
 
+def mutants(tally, _):
+    tallies.run_program(tally, "mutants", [os.path.join(TOOLS, "mutants"), "--check"], _PROGRAM_LIMIT)
+
+
 def configs(tally, _):
     tallies.run_program(tally, "configs", [os.path.join(TOOLS, "build", "configs_test.sh")], _PROGRAM_LIMIT)
 
@@ -108,6 +112,7 @@ STEPS = {
     "bazel": bazel,
     "conformance": conformance,
     "planted": planted,
+    "mutants": mutants,
     "configs": configs,
     "consumer": consumer,
     "root": root,

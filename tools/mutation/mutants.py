@@ -9,7 +9,7 @@ MUTANTS = [
     ("reassembly-compares-without-wrap", "net/tcp/reassembly.cc",
      "blocks_[used].start <= next)", "blocks_[used].start.raw() <= next.raw())"),
     ("reassembly-forgets-an-overlap", "net/tcp/reassembly.cc",
-     "    if (block.end() <= next) continue;\n", ""),
+     "    block.data.TrimFront(static_cast<uint32_t>(next - block.start));\n", ""),
     ("rst-unchecked", "net/tcp/connection_input.cc",
      "  if (s.seq != receiver_.nxt()) {\n    core_.drops.Count(DropReason::kTcpChallengeAck);",
      "  if (s.seq == receiver_.nxt() + 12345) {\n    core_.drops.Count(DropReason::kTcpChallengeAck);"),

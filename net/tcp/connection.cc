@@ -88,8 +88,9 @@ void Connection::EnterClosed(CloseReason reason) {
   ClearTimers();
   sender_.Clear();
   if (app_closed_) receiver_.Clear();
-  if (waiting_for_room_ && std::erase(core_.waiting_for_room, this) == 0) std::erase(core_.waiting_empty, this);
-  waiting_for_room_ = false;
+  if (waiting_for_room_)
+    waiting_empty_ ? std::erase(core_.waiting_empty, this) : std::erase(core_.waiting_for_room, this);
+  waiting_for_room_ = waiting_empty_ = false;
   if (held_down_) std::erase(core_.held_down, this);
   held_down_ = false;
   Account();

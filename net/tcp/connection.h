@@ -375,13 +375,14 @@ class Connection final : private timer::Timer {
   bool in_starved_ : 1 = false;          // in core_.starved
   bool keep_probe_pending_ : 1 = false;  // a keep-alive probe is to be sent
   bool lingering_ : 1 = false;           // kLingered is owed
-  bool waiting_for_room_ : 1 = false;    // in core_.waiting_for_room, or waiting_empty
-  bool held_down_ : 1 = false;           // in core_.held_down
-  bool orphan_ : 1 = false;              // counted in core_.orphans
-  bool may_fragment_ : 1 = false;        // the path takes less than the smallest segments we make: DF is clear
-  bool has_urgent_ : 1 = false;          // urgent_ is ahead of what was read
-  bool upper_full_ : 1 = false;          // set_upper_buffer_full()
-  bool bars_cookie_ : 1 = false;         // a SYN cookie has opened it, or one before it (time_wait.h)
+  bool waiting_for_room_ : 1 = false;    // in core_.waiting_for_room or, by waiting_empty_, in waiting_empty
+  bool waiting_empty_ : 1 = false;
+  bool held_down_ : 1 = false;     // in core_.held_down
+  bool orphan_ : 1 = false;        // counted in core_.orphans
+  bool may_fragment_ : 1 = false;  // the path takes less than the smallest segments we make: DF is clear
+  bool has_urgent_ : 1 = false;    // urgent_ is ahead of what was read
+  bool upper_full_ : 1 = false;    // set_upper_buffer_full()
+  bool bars_cookie_ : 1 = false;   // a SYN cookie has opened it, or one before it (time_wait.h)
   uint32_t timestamp_offset_ = 0;
   uint32_t persist_count_ = 0;  // window probes since the window closed, for the back-off
   Tally tally_;

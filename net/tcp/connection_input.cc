@@ -57,7 +57,7 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
   if (was_shut) [[unlikely]] {
     if (persisting_) SetRetransmitTimer(now);
-    if (waiting_for_room_) events |= WritableEvent();
+    if (waiting_for_room_ && sender_.window() > 0) events |= WritableEvent();
   }
   if (unanswered_probes_ != 0) {
     last_heard_ = s.arrival;
@@ -107,6 +107,7 @@ uint32_t Connection::InSynSent(Segment& s, Time now) {
   Establish(s.window, s);  // RFC 7323 §2.2: the window of a SYN is not scaled
   AckNow();
   uint32_t events = EventBits::kConnected;
+  if (waiting_for_room_) events |= WritableEvent();
   s.TrimBefore(s.seq + 1);
   events |= OnText(s, now);
   return events | OnFin(s, now);
@@ -320,6 +321,7 @@ bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events)
   }
   announced_ = true;
   if (!app_closed_) *events |= passive() ? EventBits::kAccepted : EventBits::kConnected;
+  if (waiting_for_room_) *events |= WritableEvent();
   return true;
 }
 

@@ -135,18 +135,20 @@ uint64_t Connection::Share() const {
 
 // Half a reserve is room worth waking for, and all of it for those that can be woken otherwise.
 void Connection::WakeWaiting(Core& core) {
-  const auto wake = [](std::vector<Connection*>& waiting) {
-    for (Connection* connection : waiting) {
-      connection->waiting_for_room_ = false;
-      connection->want_writable_ = false;
-      connection->Post(EventBits::kWritable);
-    }
-    waiting.clear();
+  const auto wake = [](Connection* connection) {
+    connection->waiting_for_room_ = connection->waiting_empty_ = connection->want_writable_ = false;
+    connection->Post(EventBits::kWritable);
   };
-  if (core.held_bytes >= core.held_limit - (core.held_limit - core.held_pressure) / 2) return;
-  wake(core.waiting_empty);
+  // Below the bound one, who has waited longest: nothing else need come that would wake it. Further below it all.
+  const bool all = core.held_bytes < core.held_limit - (core.held_limit - core.held_pressure) / 2;
+  while (core.held_bytes < core.held_limit && !core.waiting_empty.empty()) {
+    wake(core.waiting_empty.front());
+    core.waiting_empty.pop_front();
+    if (!all) return;
+  }
   if (core.held_bytes >= core.held_pressure) return;
-  wake(core.waiting_for_room);
+  for (Connection* connection : core.waiting_for_room) wake(connection);
+  core.waiting_for_room.clear();
   for (Connection* connection : core.held_down) {
     connection->held_down_ = false;
     if (connection->receiver_.NeedsWindowUpdate(connection->mss_)) connection->AckNow();
@@ -167,9 +169,15 @@ void Connection::WaitForRoom() {
   core_.counters.memory_waits.Increment();
   // Who waits for the peer first is told by its next segment.
   const bool empty = sender_.queued_bytes() == 0 && sender_.window() > 0;
-  if (waiting_for_room_ && (!empty || std::erase(core_.waiting_for_room, this) == 0)) return;
+  if (waiting_for_room_ && (!empty || waiting_empty_)) return;
+  if (waiting_for_room_) std::erase(core_.waiting_for_room, this);
   waiting_for_room_ = true;
-  (empty ? core_.waiting_empty : core_.waiting_for_room).push_back(this);
+  waiting_empty_ = empty;
+  if (empty) {
+    core_.waiting_empty.push_back(this);
+  } else {
+    core_.waiting_for_room.push_back(this);
+  }
 }
 
 void Connection::SendReset() {

@@ -103,7 +103,7 @@ struct Core {
   const uint64_t held_limit;
   const uint64_t held_pressure;               // from here on the reserve, for connections that move
   std::vector<Connection*> waiting_for_room;  // of Send(); what their peers say wakes them, too; each at most once
-  std::vector<Connection*> waiting_empty;     // the same, with nothing to be acknowledged
+  std::deque<Connection*> waiting_empty;      // the same, with nothing to be acknowledged; oldest first
   std::vector<Connection*> held_down;         // their windows, by that pressure; each at most once
   uint32_t orphans = 0;                       // connections that the application has closed
   ip::OutBatch replies;                       // leave before the connections' own segments

@@ -191,6 +191,38 @@ TEST(Cookies, StayBarredBehindAnotherHandshake) {
   EXPECT_EQ(t.TakeEvents(), 0u);
 }
 
+// Nor when another connection has come after it, and ended without TIME-WAIT.
+TEST(Cookies, StayBarredBehindTimeWaitAndASuccessor) {
+  StackTester t(With(SynCookies::kAlways));
+  t.Listen();
+  t.In({.flags = kSyn});
+  t.Out();
+  t.In({});
+  const int64_t first_ack = 1;
+  t.connection()->Close();
+  t.Out();
+  t.Fin();
+  ASSERT_EQ(t.stack().time_wait(), 1u);
+  t.TakeOut();
+  const uint32_t first_isn = t.peer().isn;
+  const uint32_t first_stack_isn = t.peer().stack_isn;
+  t.peer().isn += 1u << 20;
+  t.peer().next = t.peer().received = 0;
+  t.peer().has_edge = false;
+  t.peer().last_ack = 0;
+  t.In({.flags = kSyn});
+  t.Out();
+  t.In({});
+  ASSERT_EQ(t.stack().connections(), 1u);
+  t.In({.flags = kRst});
+  ASSERT_EQ(t.stack().connections(), 0u);
+  t.TakeEvents();
+  t.peer().isn = first_isn;
+  t.peer().stack_isn = first_stack_isn;
+  t.In({.seq = 1, .ack = first_ack, .payload = "pay 100"});
+  EXPECT_EQ(t.stack().connections(), 0u);
+}
+
 // The record of TIME-WAIT would answer in the place of the cookie.
 TEST(Cookies, AreNotSentWhereATimeWaitIsReopened) {
   StackTester t(With(SynCookies::kWhenFull));

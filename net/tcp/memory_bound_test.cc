@@ -12,7 +12,9 @@ namespace luna::tcp {
 namespace {
 
 using stats::DropReason;
+using testing::kAck;
 using testing::kRst;
+using testing::kSyn;
 using testing::Peer;
 using testing::StackTester;
 using testing::SynOptions;
@@ -54,9 +56,8 @@ TEST(MemoryBound, SendGivesBackPressureAndWakesWhenOthersLetGo) {
   EXPECT_EQ(t.stack().counters().memory_waits.value(), 1u);
   t.TakeEvents();
   t.SwitchTo(first);
+  // Below the bound, however little: nothing else need come that would wake one that has nothing under way.
   t.In({.ack = 1001});
-  EXPECT_EQ(t.TakeEvents(), 0u);  // 9,000 of 10,000: not worth it yet
-  t.In({.ack = 2001});
   EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
   EXPECT_EQ(t.connection(), &b);
   EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kOk);
@@ -249,6 +250,21 @@ TEST(MemoryBound, WhoAsksToBeToldIsNotToldAtTheBound) {
   t.In({.ack = 5001});
   EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
   EXPECT_EQ(t.connection(), &b);
+}
+
+// Before the handshake is over there is no window to have a share by: its end says that there is.
+TEST(MemoryBound, OneThatWaitsInSynSentIsWoken) {
+  StackTester t(Bounded(10000));
+  Connection& a = t.Establish();
+  EXPECT_EQ(a.Send(t.Chain(std::string(8000, 'a'))), SendResult::kOk);
+  t.Poll();
+  t.NewPeer();
+  Connection& b = *t.Connect();
+  EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kBackpressure);
+  t.Out();
+  t.In({.flags = kSyn | kAck});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kConnected | EventBits::kWritable);
+  EXPECT_EQ(b.Send(t.Chain("b")), SendResult::kOk);
 }
 
 // Found by simulation: what lay ahead of the hole had all the memory, and what would have filled it was refused.

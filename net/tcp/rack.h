@@ -17,7 +17,7 @@ class Rack {
   // §6.2 step 2: of all delivered segments the one sent last. `repeated`: that was not its first transmission.
   void Delivered(Time sent_at, SeqNum end, bool repeated, Time now) {
     rtt_ = now - sent_at;
-    if (valid_ && !After(sent_at, end, false)) return;
+    if (valid_ && (!After(sent_at, end, false) || (sent_at == sent_at_ && repeated_ && !repeated))) return;
     valid_ = true;
     sent_at_ = sent_at;
     end_ = end;

@@ -64,6 +64,25 @@ TEST_F(SenderTest, CutsAtTheSegmentSizeAndPushesTheLast) {
   EXPECT_TRUE(sender_->queue().empty());
 }
 
+// A planted bug had survived here: the time in the device's ring and in a slow loop is not the path's.
+TEST_F(SenderTest, RoundTripsEndWhenTheDeviceTookTheAcknowledgement) {
+  for (const bool predicted : {false, true}) {
+    Start();
+    Queue(100);
+    SendAll();
+    const Time arrived = now_ + Duration::Milliseconds(3);
+    now_ = arrived + Duration::Milliseconds(40);
+    if (predicted) {
+      ASSERT_TRUE(sender_->IsQuiet());
+      sender_->OnNewAck(kIss + 101, arrived, now_);
+    } else {
+      EXPECT_EQ(sender_->OnAck({.ack = kIss + 101, .seq = kPeer, .window = 10000, .arrived = arrived, .now = now_}),
+                Sender::Ack::kNew);
+    }
+    EXPECT_EQ(sender_->rtt().srtt(), Duration::Milliseconds(3)) << predicted;
+  }
+}
+
 TEST_F(SenderTest, StaysWithinTheWindows) {
   Start(250, 10);
   Queue(1000);

@@ -140,12 +140,14 @@ Event Stack::ToConnection(Connection& connection, Segment& segment, Time now) {
 void Stack::Settle(Connection& connection, Time now) {
   if (!table_.Erase(connection)) return;  // the place may belong to a successor already
   const bool waits = connection.state() == State::kTimeWait;
-  if (!waits && !connection.bars_cookie_) return;
+  // Without a time: the application has ended what it never heard of.
+  if (!waits && (!connection.bars_cookie_ || now == Time())) return;
   time_wait_.Add(connection.tuple(),
                  {.snd_nxt = connection.sender_.max(),
                   .rcv_nxt = connection.receiver_.nxt(),
                   .ts_recent = connection.ts_recent_,
                   .timestamps = connection.timestamps_,
+                  .bars_cookie = connection.bars_cookie_,
                   .only_bars_cookie = !waits},
                  now);
 }

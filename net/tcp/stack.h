@@ -141,7 +141,7 @@ class Stack {
   // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
   void Settle(Connection& connection, Time now);
   uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote);
-  bool InUse(const wire::FourTuple& tuple) const { return table_.Contains(tuple) || time_wait_.Find(tuple) != nullptr; }
+  bool InUse(const wire::FourTuple& tuple) const { return table_.Contains(tuple) || IsInTimeWait(tuple); }
 
   Core core_;
   ConnectionPool pool_;

@@ -85,7 +85,7 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
     if (const TimeWaitRecord* old = time_wait_.Find(segment.tuple)) {
       // RFC 9293 §3.4.3: beyond every number of the previous incarnation, which may have outrun the ISN clock.
       if (iss <= old->snd_nxt()) iss = old->snd_nxt() + kIssStep;
-      bars_cookie = old->only_bars_cookie();
+      bars_cookie = old->bars_cookie();
       time_wait_.Remove(segment.tuple);
     }
     OpenPassive(listener, segment, iss, now)->bars_cookie_ = bars_cookie;

@@ -9,8 +9,9 @@
 // bounded: beyond the limit the oldest goes.
 //
 // A SYN cookie is good for minutes, and any old duplicate of an acknowledgement has it: it would open the connection
-// again, and deliver its octets again. So a connection that a cookie opened leaves a record however it ends. Where that
-// is not TIME-WAIT, the record bars that cookie and does nothing else.
+// again, and deliver its octets again. So a connection that a cookie opened leaves a record however it ends, for as
+// long as old duplicates live, which is what TIME-WAIT's length says. Where it is not TIME-WAIT, the record bars
+// cookies and takes a record's room, and does nothing else.
 
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,9 @@ struct TimeWaitValues {
   SeqNum rcv_nxt;
   uint32_t ts_recent = 0;
   bool timestamps = false;
-  // Not TIME-WAIT: the connection has ended otherwise, and a cookie had opened it.
+  // A cookie had opened the connection, or one before it.
+  bool bars_cookie = false;
+  // It does nothing else: the connection has ended otherwise than in TIME-WAIT.
   bool only_bars_cookie = false;
 };
 
@@ -41,13 +44,15 @@ class TimeWaitRecord {
   SeqNum rcv_nxt() const { return rcv_nxt_; }
   uint32_t ts_recent() const { return ts_recent_; }
   bool timestamps() const { return (expires_ & kTimestamps) != 0; }
+  bool bars_cookie() const { return (expires_ & kBarsCookie) != 0; }
   bool only_bars_cookie() const { return (expires_ & kOnlyBarsCookie) != 0; }
 
  private:
   friend class TimeWaitTable;
   static constexpr int64_t kTimestamps = 1;
   static constexpr int64_t kOnlyBarsCookie = 2;
-  static constexpr int64_t kFlags = kTimestamps | kOnlyBarsCookie;
+  static constexpr int64_t kBarsCookie = 4;
+  static constexpr int64_t kFlags = kTimestamps | kOnlyBarsCookie | kBarsCookie;
 
   Time expires() const { return Time::FromNanoseconds(expires_ & ~kFlags); }
 
@@ -76,6 +81,7 @@ class TimeWaitTable {
     record.tuple_ = tuple;
     record.expires_ = ((now + duration_).nanoseconds() & ~TimeWaitRecord::kFlags) |
                       (values.timestamps ? TimeWaitRecord::kTimestamps : 0) |
+                      (values.bars_cookie ? TimeWaitRecord::kBarsCookie : 0) |
                       (values.only_bars_cookie ? TimeWaitRecord::kOnlyBarsCookie : 0);
     record.snd_nxt_ = values.snd_nxt;
     record.rcv_nxt_ = values.rcv_nxt;
@@ -98,7 +104,8 @@ class TimeWaitTable {
   TimeWaitRecord* Extend(TimeWaitRecord* record, Time now) {
     if (now + duration_ - record->expires() < duration_ / 8) return record;
     const wire::FourTuple tuple = record->tuple_;
-    Add(tuple, {record->snd_nxt_, record->rcv_nxt_, record->ts_recent_, record->timestamps()}, now);
+    Add(tuple, {record->snd_nxt_, record->rcv_nxt_, record->ts_recent_, record->timestamps(), record->bars_cookie()},
+        now);
     return Find(tuple);
   }
 

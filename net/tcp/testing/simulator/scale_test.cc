@@ -28,7 +28,9 @@ class Echo {
     }
     server_->on_event = [](const Event& event) {
       Connection& connection = *event.connection;
-      if (event.Has(EventBits::kReadable)) connection.Send(connection.Read());
+      if (event.Has(EventBits::kReadable)) {
+        EXPECT_EQ(connection.Send(connection.Read()), SendResult::kOk);
+      }
       if (event.Has(EventBits::kPeerClosed) && !event.Has(EventBits::kClosed)) connection.Close();
     };
     client_->on_event = [this](const Event& event) {

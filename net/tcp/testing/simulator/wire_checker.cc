@@ -151,7 +151,8 @@ void WireChecker::CheckAck(const Segment& segment, Flow* flow, Flow* reverse) {
   flow->edge = std::max(flow->edge, edge);
   // Octets that are acknowledged, and a good deal more, will not be sent again.
   const int64_t old = flow->ack - reverse->bytes_begin - static_cast<int64_t>(kKeepBytes);
-  if (old > static_cast<int64_t>(kKeepBytes)) {
+  // Half of it at a time, or the rest would be moved again and again.
+  if (old > static_cast<int64_t>(std::max(kKeepBytes, reverse->bytes.size() / 2))) {
     reverse->bytes.erase(0, static_cast<size_t>(old));
     reverse->bytes_begin += old;
   }

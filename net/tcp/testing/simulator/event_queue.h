@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "luna/net/ip/datagram.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
@@ -24,6 +25,10 @@ struct Packet {
   wire::Ipv4Address destination;
   ip::Ecn ecn = ip::Ecn::kNotEct;
   std::string bytes;
+
+  absl::Span<const uint8_t> octets() const {
+    return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  }
 };
 
 // Where packets go: a part of the network, or a host.

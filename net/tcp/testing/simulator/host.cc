@@ -27,10 +27,6 @@ std::unique_ptr<zbuf::Arena> NewArena(size_t bytes) {
   return *std::move(arena);
 }
 
-absl::Span<const uint8_t> Bytes(const std::string& text) {
-  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-}
-
 }  // namespace
 
 Host::Memory::Memory(size_t bytes) : arena(NewArena(bytes)), slab(*arena, {.name = "simulated"}) {}
@@ -143,7 +139,7 @@ void Host::Ingest(const Packet& packet) {
   }
   wire::TcpHeader header;
   ingested_reset_ = 0;
-  if (wire::Parse(Bytes(packet.bytes), &header) == wire::ParseResult::kOk && header.Has(wire::TcpFlags::kRst)) {
+  if (wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk && header.Has(wire::TcpFlags::kRst)) {
     ingested_reset_ = uint32_t{header.source_port} << 16 | header.destination_port;
   }
   datagram.packet.data = std::move(*chain);
@@ -181,7 +177,7 @@ void Host::Emit(ip::OutDatagram datagram) {
   datagram.packet.data.Clear();
   simulation_.OnEmitted(*this, packet);
   wire::TcpHeader header;
-  if (ingested_reset_ != 0 && wire::Parse(Bytes(packet.bytes), &header) == wire::ParseResult::kOk &&
+  if (ingested_reset_ != 0 && wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk &&
       header.Has(wire::TcpFlags::kRst) &&
       ingested_reset_ == (uint32_t{header.destination_port} << 16 | header.source_port)) {
     simulation_.Fail("a RST answers a RST");

@@ -52,7 +52,7 @@ void MarkCe(Packet& packet) {
 bool IsOf(Which which, const Packet& packet) {
   if (which == Which::kAll) return true;
   TcpHeader header;
-  if (wire::Parse(Bytes(packet.bytes), &header) != wire::ParseResult::kOk) return false;
+  if (wire::Parse(packet.octets(), &header) != wire::ParseResult::kOk) return false;
   const bool data = packet.bytes.size() > header.header_length;
   if (which == Which::kData) return data;
   return !data && !header.Has(TcpFlags::kSyn | TcpFlags::kFin | TcpFlags::kRst);
@@ -97,7 +97,7 @@ void Flap::OnPacket(Packet packet) {
 
 void DeadPath::OnPacket(Packet packet) {
   uint64_t ports = 0;
-  if (packet.bytes.size() >= 4) ports = wire::LoadBe32(Bytes(packet.bytes).data());
+  if (packet.bytes.size() >= 4) ports = wire::LoadBe32(packet.octets().data());
   const uint64_t hash = Random(ports, uint64_t{packet.source.value()} << 32 | packet.destination.value()).Next();
   if (hash % paths_ == dead_) return Drop();
   Pass(std::move(packet));
@@ -149,14 +149,14 @@ void Corrupt::OnPacket(Packet packet) {
 
 void Forge::OnPacket(Packet packet) {
   TcpHeader header;
-  if (random().Chance(probability_) && wire::Parse(Bytes(packet.bytes), &header) == wire::ParseResult::kOk) {
+  if (random().Chance(probability_) && wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk) {
     uint8_t* p = Data(packet.bytes);
     // Behind the ports; not the checksum, which is made anew.
     size_t at = 4 + random().Below(header.header_length - 4u - 2u);
     if (at >= 16) at += 2;
     p[at] = static_cast<uint8_t>(random().Next());
     wire::StoreBe16(p + 16, 0);
-    wire::StoreBe16(p + 16, wire::TcpChecksum(packet.source, packet.destination, Bytes(packet.bytes)));
+    wire::StoreBe16(p + 16, wire::TcpChecksum(packet.source, packet.destination, packet.octets()));
   }
   Pass(std::move(packet));
 }

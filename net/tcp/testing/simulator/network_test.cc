@@ -14,10 +14,6 @@
 namespace luna::tcp::simulator {
 namespace {
 
-absl::Span<const uint8_t> Bytes(const std::string& text) {
-  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-}
-
 // A path, what was put into it and what came out.
 class Bench : public Sink {
  public:
@@ -39,7 +35,7 @@ class Bench : public Sink {
     header.sequence = number;
     header.flags = flags;
     wire::Write(header, reinterpret_cast<uint8_t*>(packet.bytes.data()));
-    header.checksum = wire::TcpChecksum(packet.source, packet.destination, Bytes(packet.bytes));
+    header.checksum = wire::TcpChecksum(packet.source, packet.destination, packet.octets());
     wire::Write(header, reinterpret_cast<uint8_t*>(packet.bytes.data()));
     path.Take(std::move(packet));
   }
@@ -61,13 +57,13 @@ class Bench : public Sink {
     std::vector<uint32_t> result;
     for (const Packet& packet : packets) {
       wire::TcpHeader header;
-      EXPECT_EQ(wire::Parse(Bytes(packet.bytes), &header), wire::ParseResult::kOk);
+      EXPECT_EQ(wire::Parse(packet.octets(), &header), wire::ParseResult::kOk);
       result.push_back(header.sequence);
     }
     return result;
   }
   bool ChecksumIsRight(size_t i) const {
-    return wire::TcpChecksumIsRight(packets[i].source, packets[i].destination, Bytes(packets[i].bytes));
+    return wire::TcpChecksumIsRight(packets[i].source, packets[i].destination, packets[i].octets());
   }
 
  private:

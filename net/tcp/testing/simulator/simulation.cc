@@ -15,10 +15,6 @@ namespace {
 
 constexpr uint32_t kFirstAddress = 0x0a000001;
 
-absl::Span<const uint8_t> Bytes(const std::string& text) {
-  return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-}
-
 }  // namespace
 
 Simulation::Simulation(uint64_t seed)
@@ -82,21 +78,21 @@ void Simulation::Hash(const Packet& packet) {
   mix(static_cast<uint64_t>(now().nanoseconds()));
   mix(packet.bytes.size() << 8 | static_cast<uint64_t>(packet.ecn));
   for (size_t at = 0; at + 4 <= std::min<size_t>(packet.bytes.size(), wire::TcpHeader::kSize); at += 4) {
-    mix(wire::LoadBe32(Bytes(packet.bytes).data() + at));
+    mix(wire::LoadBe32(packet.octets().data() + at));
   }
 }
 
 void Simulation::OnEmitted(const Host& from, const Packet& packet) {
   ++emitted_;
   wire::TcpHeader header;
-  const bool parses = wire::Parse(Bytes(packet.bytes), &header) == wire::ParseResult::kOk;
+  const bool parses = wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk;
   const wire::FourTuple tuple = {{packet.source, header.source_port}, {packet.destination, header.destination_port}};
   if (trace_ && parses) {
     std::cerr << (now() - kStart).microseconds() << " us  " << tuple.ToString() << "  flags " << header.flags << " seq "
               << header.sequence << "+" << packet.bytes.size() - header.header_length << " ack "
               << header.acknowledgment << " win " << header.window << "\n";
   }
-  wire_.OnEmitted(tuple, from.options().config.mtu, Bytes(packet.bytes));
+  wire_.OnEmitted(tuple, from.options().config.mtu, packet.octets());
   if (on_emitted) on_emitted(from, packet);
 }
 

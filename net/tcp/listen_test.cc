@@ -135,13 +135,33 @@ TEST(Cookies, AreSentWhenTheBacklogIsFullAndTakeNoMemory) {
   EXPECT_EQ(t.close_reason(), CloseReason::kNormal);
 }
 
-// Found by simulation: the end that closes last leaves no TIME-WAIT, and an old duplicate has the cookie.
-TEST(Cookies, DoNotOpenAConnectionAgainThatHasEnded) {
-  StackTester t(With(SynCookies::kAlways));
+// A connection that a cookie has opened, and that has sent data.
+void OpenByCookie(StackTester& t) {
   t.Listen();
   t.In({.flags = kSyn});
   t.Out();
   t.Data("pay 100");
+}
+
+// Its first segment again: an old duplicate, which has the cookie. Nothing comes of it.
+void ExpectCookieIsBarred(StackTester& t) {
+  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
+  EXPECT_EQ(t.stack().connections(), 0u);
+  EXPECT_EQ(t.TakeEvents(), 0u);
+}
+
+// From the same port, later.
+void BeginAnotherIncarnation(Peer& peer) {
+  peer.isn += 1u << 20;
+  peer.next = peer.received = 0;
+  peer.has_edge = false;
+  peer.last_ack = 0;
+}
+
+// Found by simulation: the end that closes last leaves no TIME-WAIT, and an old duplicate has the cookie.
+TEST(Cookies, DoNotOpenAConnectionAgainThatHasEnded) {
+  StackTester t(With(SynCookies::kAlways));
+  OpenByCookie(t);
   EXPECT_TRUE(t.TakeEvents() & EventBits::kAccepted);
   EXPECT_EQ(t.Read(), "pay 100");
   t.Fin();
@@ -150,9 +170,7 @@ TEST(Cookies, DoNotOpenAConnectionAgainThatHasEnded) {
   t.In({});
   EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
   ASSERT_EQ(t.close_reason(), CloseReason::kNormal);
-  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
-  EXPECT_EQ(t.stack().connections(), 0u);
-  EXPECT_EQ(t.TakeEvents(), 0u);
+  ExpectCookieIsBarred(t);
   EXPECT_EQ(t.stack().counters().syn_cookies_accepted.value(), 1u);
   // For as long as a duplicate may live.
   t.Run(t.stack().config().time_wait);
@@ -161,34 +179,24 @@ TEST(Cookies, DoNotOpenAConnectionAgainThatHasEnded) {
 
 TEST(Cookies, DoNotOpenAConnectionAgainThatWasReset) {
   StackTester t(With(SynCookies::kAlways));
-  t.Listen();
-  t.In({.flags = kSyn});
-  t.Out();
-  t.Data("pay 100");
+  OpenByCookie(t);
   t.In({.flags = kRst});
   EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
   ASSERT_EQ(t.close_reason(), CloseReason::kReset);
-  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
-  EXPECT_EQ(t.stack().connections(), 0u);
-  EXPECT_EQ(t.TakeEvents(), 0u);
+  ExpectCookieIsBarred(t);
 }
 
 // Nor when an old duplicate of its SYN has taken the place in between.
 TEST(Cookies, StayBarredBehindAnotherHandshake) {
   StackTester t(With(SynCookies::kAlways));
-  t.Listen();
-  t.In({.flags = kSyn});
-  t.Out();
-  t.Data("pay 100");
+  OpenByCookie(t);
   t.In({.flags = kRst});
   t.In({.flags = kSyn, .seq = 0});
   ASSERT_EQ(t.stack().connections(), 1u);
   t.In({.flags = kRst, .seq = 1});
   ASSERT_EQ(t.stack().connections(), 0u);
   t.TakeEvents();
-  t.In({.seq = 1, .ack = 1, .payload = "pay 100"});
-  EXPECT_EQ(t.stack().connections(), 0u);
-  EXPECT_EQ(t.TakeEvents(), 0u);
+  ExpectCookieIsBarred(t);
 }
 
 // Nor when another connection has come after it, and ended without TIME-WAIT.
@@ -198,7 +206,6 @@ TEST(Cookies, StayBarredBehindTimeWaitAndASuccessor) {
   t.In({.flags = kSyn});
   t.Out();
   t.In({});
-  const int64_t first_ack = 1;
   t.connection()->Close();
   t.Out();
   t.Fin();
@@ -206,10 +213,7 @@ TEST(Cookies, StayBarredBehindTimeWaitAndASuccessor) {
   t.TakeOut();
   const uint32_t first_isn = t.peer().isn;
   const uint32_t first_stack_isn = t.peer().stack_isn;
-  t.peer().isn += 1u << 20;
-  t.peer().next = t.peer().received = 0;
-  t.peer().has_edge = false;
-  t.peer().last_ack = 0;
+  BeginAnotherIncarnation(t.peer());
   t.In({.flags = kSyn});
   t.Out();
   t.In({});
@@ -219,8 +223,7 @@ TEST(Cookies, StayBarredBehindTimeWaitAndASuccessor) {
   t.TakeEvents();
   t.peer().isn = first_isn;
   t.peer().stack_isn = first_stack_isn;
-  t.In({.seq = 1, .ack = first_ack, .payload = "pay 100"});
-  EXPECT_EQ(t.stack().connections(), 0u);
+  ExpectCookieIsBarred(t);
 }
 
 // The record of TIME-WAIT would answer in the place of the cookie.
@@ -236,10 +239,7 @@ TEST(Cookies, AreNotSentWhereATimeWaitIsReopened) {
   t.TakeOut();
   t.TakeEvents();
   const uint64_t cookies = t.stack().counters().syn_cookies_sent.value();
-  t.peer().isn += 1u << 20;
-  t.peer().next = t.peer().received = 0;
-  t.peer().has_edge = false;
-  t.peer().last_ack = 0;
+  BeginAnotherIncarnation(t.peer());
   t.In({.flags = kSyn});
   EXPECT_EQ(t.stack().counters().syn_cookies_sent.value(), cookies);
   EXPECT_EQ(t.stack().connections(), 1u);

@@ -193,14 +193,19 @@ class Connection final : private timer::Timer {
   uint64_t Share() const;
   // Where there is room again: tells those who wait for it, and whose windows were held down.
   static void WakeWaiting(Core& core);
-  void NoteHeldDown();
+  uint16_t WindowUnderPressure();
   void WaitForRoom();
+  // The persist timer's business: something waits for the peer's window alone.
+  bool NeedsProbe() const { return sender_.NeedsProbe() || WaitsForWindow(); }
+  // Nothing could be queued, because the peer takes nothing: see WaitForRoom().
+  bool WaitsForWindow() const {
+    return waiting_for_room_ && sender_.queued_bytes() == 0 && sender_.window() == 0 && CanSend(state_);
+  }
   // The window field of the next segment.
   uint16_t Window() {
-    const bool grow = MayHold(receiver_.held_bytes() + 1);
-    if (!grow) [[unlikely]]
-      NoteHeldDown();
-    return receiver_.Advertise(mss_, grow);
+    if (core_.held_bytes < core_.held_pressure) [[likely]]
+      return receiver_.Advertise(mss_);
+    return WindowUnderPressure();
   }
   uint32_t send_limit() const { return options().send_buffer_bytes; }
 

@@ -282,7 +282,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
     case Sender::Ack::kNothing:
       // A window may have opened, or closed. One that stays closed leaves the persist timer alone. A cork gets its time
       // once it is all that holds.
-      if (persisting_ != sender_.NeedsProbe() || (was_shut && sender_.window() > 0 && sender_.corked())) {
+      if (persisting_ != NeedsProbe() || (was_shut && sender_.window() > 0 && sender_.corked())) {
         SetRetransmitTimer(now);
       }
       break;

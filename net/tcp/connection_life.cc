@@ -97,6 +97,7 @@ bool Connection::BecomeOrphan() {
 // owed. The timer comes no later than that.
 void Connection::HeedUserTimeout(Time now) {
   if (retransmit_deadline_.is_infinite()) return;
+  if (WaitsForWindow()) return;  // nothing is owed
   if (persisting_ && sender_.corked() && sender_.window() > 0) return;  // held back here: nothing has been sent
   if (owed_since_.is_infinite()) owed_since_ = now;
   if (options().user_timeout > Duration::Zero()) {
@@ -156,11 +157,17 @@ void Connection::WakeWaiting(Core& core) {
   core.held_down.clear();
 }
 
-// The peer has to hear of it when the pressure is gone: no other occasion need come.
-void Connection::NoteHeldDown() {
-  if (held_down_ || !CanReceive(state_) || !receiver_.NeedsWindowUpdate(mss_)) return;
-  held_down_ = true;
-  core_.held_down.push_back(this);
+// What is offered will be taken. The peer has to hear of it when the pressure is gone: no other occasion need come.
+uint16_t Connection::WindowUnderPressure() {
+  const uint64_t share = Share();
+  const uint64_t held = receiver_.held_bytes();
+  const uint64_t room = share > held ? std::min<uint64_t>(share - held, UINT32_MAX) : 0;
+  const uint16_t window = receiver_.Advertise(mss_, static_cast<uint32_t>(room));
+  if (!held_down_ && CanReceive(state_) && receiver_.NeedsWindowUpdate(mss_)) {
+    held_down_ = true;
+    core_.held_down.push_back(this);
+  }
+  return window;
 }
 
 // No acknowledgement of its own may be under way that would raise kWritable: others have taken the memory.
@@ -178,6 +185,7 @@ void Connection::WaitForRoom() {
   } else {
     core_.waiting_for_room.push_back(this);
   }
+  if (WaitsForWindow()) NoteOutput();  // the word of an open window may be lost: the persist timer asks again
 }
 
 void Connection::SendReset() {

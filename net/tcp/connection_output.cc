@@ -64,7 +64,8 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
       .options = &options,
   };
   ip::OutDatagram datagram;
-  if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
+  const bool cookie = out == &core_.replies;
+  if (!core_.Build(header, zbuf::ZChain(), &datagram, !cookie)) return false;
   out->push_back(std::move(datagram));
   syn_pending_ = false;
   handshake_at_ = now;
@@ -87,7 +88,7 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
   if (sender_.flight() > 0) {
     FollowSender(now);
-  } else if (complete && sender_.NeedsProbe() && !persisting_) {
+  } else if (complete && NeedsProbe() && !persisting_) {
     SetRetransmitTimer(now);
   }
   if (complete) FollowSending(now);
@@ -115,6 +116,10 @@ bool Connection::OutputProbe(Time now, ip::OutBatch* out) {
     sender_.OnProbeSent(*plan, now);
     core_.counters.window_probes.Increment();
     if (sender_.flight() > 0) SetRetransmitTimer(now);
+  } else if (WaitsForWindow()) {
+    wire::TcpOptions options;  // with nothing to send beyond the window the probe is a keep-alive's
+    if (!OutputEmpty(sender_.una() - 1, now, &options, out)) return false;
+    core_.counters.window_probes.Increment();
   }
   probe_pending_ = false;
   return true;

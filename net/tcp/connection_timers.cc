@@ -31,7 +31,7 @@ void Connection::SetRetransmitTimer(Time now) {
     retransmit_deadline_ = now + sender_.rtt().rto();
   } else if (sender_.flight() > 0) {
     retransmit_deadline_ = sender_.deadline();
-  } else if (sender_.NeedsProbe()) {
+  } else if (NeedsProbe()) {
     persisting_ = true;
     Duration interval = sender_.rtt().rto();
     for (uint32_t i = 0; i < persist_count_ && interval < core_.config.rto_max; ++i) interval = interval * 2;
@@ -72,6 +72,10 @@ uint32_t Connection::OnTimer(Time now) {
 }
 
 uint32_t Connection::OnPersistTimer(Time now) {
+  if (!NeedsProbe()) {  // room came from elsewhere
+    SetRetransmitTimer(now);
+    return 0;
+  }
   if (GivesUp(++unanswered_probes_)) {
     EnterClosed(CloseReason::kTimedOut);  // R2: the peer is gone, not merely full
     return EventBits::kClosed;

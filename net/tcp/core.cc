@@ -10,8 +10,8 @@ namespace luna::tcp {
 
 using wire::TcpFlags;
 
-bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out) {
-  std::byte* obj = slab.Alloc(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes);
+bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out, bool of_connection) {
+  std::byte* obj = of_connection ? headers.Alloc() : headers.AllocOrdinary();
   if (obj == nullptr) {
     counters.send_no_memory.Increment();
     return false;
@@ -48,7 +48,7 @@ void Core::Reply(const SegmentHeader& header) {
     return;
   }
   ip::OutDatagram datagram;
-  if (Build(header, zbuf::ZChain(), &datagram)) replies.push_back(std::move(datagram));
+  if (Build(header, zbuf::ZChain(), &datagram, /*of_connection=*/false)) replies.push_back(std::move(datagram));
 }
 
 void Core::ReplyReset(const Segment& segment, Time now) {

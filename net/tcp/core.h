@@ -12,7 +12,9 @@
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/ip/datagram.h"
+#include "luna/net/pmd/packet.h"
 #include "luna/net/tcp/config.h"
+#include "luna/net/tcp/header_reserve.h"
 #include "luna/net/tcp/rate_limiter.h"
 #include "luna/net/tcp/segment.h"
 #include "luna/net/tcp/timestamp_clock.h"
@@ -70,10 +72,13 @@ struct Core {
   static constexpr uint64_t kChallengeDomain = 6;
   static constexpr uint64_t kResetDomain = 7;
 
+  static constexpr size_t kHeaderObjBytes = pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes;
+
   Core(const StackConfig& stack_config, zbuf::Slab& header_slab, stats::DropCounters& drop_counters, Time now)
       : config(stack_config),
         slab(header_slab),
         drops(drop_counters),
+        headers(header_slab, kHeaderObjBytes, stack_config.header_reserve),
         timestamp_clock(stack_config.timestamp_tick),
         wheel(now),
         challenge_acks(stack_config.challenge_acks_per_second, stack_config.secret, kChallengeDomain),
@@ -82,8 +87,8 @@ struct Core {
         held_pressure(held_limit / 4 * 3) {}
 
   // Builds a segment: the header in an obj of its own with headroom for IP and Ethernet, then the slices of `payload`.
-  // False when the slab is exhausted; `payload` is released then. O(slices).
-  bool Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out);
+  // False when the slab is exhausted; `payload` is released then. Those of connections may take the reserve. O(slices).
+  bool Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out, bool of_connection = true);
 
   // Queues a segment that belongs to no connection (any more). Not when memory is out or kMaxReplies wait: counted.
   void Reply(const SegmentHeader& header);
@@ -93,6 +98,7 @@ struct Core {
   const StackConfig config;
   zbuf::Slab& slab;
   stats::DropCounters& drops;
+  HeaderReserve headers;
   StackCounters counters;
   const TimestampClock timestamp_clock;
   timer::TimerWheel wheel;

@@ -1,5 +1,6 @@
 // The bound on the payload that all connections of a stack hold together.
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -296,6 +297,77 @@ TEST(MemoryBound, NothingAheadOfAHoleIsKeptNearIt) {
   EXPECT_EQ(t.stack().counters().memory_refused.value(), 1u);
   t.Data("in order");
   EXPECT_EQ(t.stack().held_bytes(), 1508u);
+}
+
+// With nothing queued there is no octet to probe the window with, and its update may be lost.
+TEST(MemoryBound, OneThatWaitsForAWindowAsksForIt) {
+  StackTester t(Bounded(10000));
+  t.Establish();
+  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
+  t.NewPeer().window = 0;
+  Connection& c = t.Establish();
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
+  t.Poll();
+  t.TakeOut();
+  t.TakeEvents();
+  for (const uint64_t probes : {1u, 2u}) {
+    t.Run(c.sender().rtt().rto() * 2);
+    const auto out = t.TakeOut();
+    ASSERT_EQ(out.size(), 1u);
+    EXPECT_EQ(out[0].seq, 0);
+    EXPECT_EQ(out[0].payload, "");
+    EXPECT_EQ(t.stack().counters().window_probes.value(), probes);
+    t.In({});  // still shut
+  }
+  t.peer().window = 5000;
+  t.In({});
+  EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
+  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kOk);
+  // Room that came from elsewhere ends the asking.
+  t.Poll();
+  t.In({});
+  t.TakeOut();
+  t.Run(Duration::Seconds(10));
+  EXPECT_EQ(t.stack().counters().window_probes.value(), 2u);
+}
+
+// A peer that is gone, and not merely full, does not answer: R2.
+TEST(MemoryBound, OneThatWaitsForAWindowGivesUp) {
+  StackTester t(Bounded(10000));
+  t.Establish();
+  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
+  t.NewPeer().window = 0;
+  Connection& c = t.Establish();
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
+  t.Poll();
+  t.Run(Duration::Seconds(3600));
+  EXPECT_EQ(c.state(), State::kClosed);
+  EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut);
+}
+
+// What is offered near the bound will be taken.
+TEST(MemoryBound, AWindowOpensByTheShareAlone) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = 12000;
+  config.initial_window_segments = 20;
+  StackTester t(config);
+  Connection& reader = t.Establish();
+  Peer& first = t.peer();
+  t.NewPeer();
+  Connection& hog = t.Establish();
+  EXPECT_EQ(hog.Send(t.Chain(std::string(18000, 'h'))), SendResult::kOk);
+  t.Poll();
+  t.SwitchTo(first);
+  for (int i = 0; i < 7; ++i) {
+    t.Data(std::string(1000, 'x'));
+    EXPECT_EQ(reader.Read().bytes(), 1000u);
+    t.Poll();
+  }
+  // Four times what is left. Without the pressure it would be the whole buffer.
+  EXPECT_LE(t.last().header.window, 8000u);
+  EXPECT_GE(t.last().header.window, 8000u - 2 * 1460);
 }
 
 }  // namespace

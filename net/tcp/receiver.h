@@ -110,10 +110,11 @@ class Receiver {
   // The window field to send. Moves the edge when the buffer has room for it to move by a worthwhile step (RFC 9293
   // §3.8.6.2.2, receiver's silly-window avoidance), never to the left.
   // Not with `grow` false: memory is short, and what was promised is enough.
-  uint16_t Advertise(uint32_t mss, bool grow = true) {
-    const SeqNum target = nxt_ + FreeBytes();
-    if (grow && target > edge_ && WorthAdvertising(target, mss)) {
-      const uint32_t scaled = std::min<uint32_t>(FreeBytes() >> shift_, 0xffff);
+  uint16_t Advertise(uint32_t mss, uint32_t room = UINT32_MAX) {
+    const uint32_t free = std::min(FreeBytes(), room);
+    const SeqNum target = nxt_ + free;
+    if (target > edge_ && WorthAdvertising(target, mss)) {
+      const uint32_t scaled = std::min<uint32_t>(free >> shift_, 0xffff);
       edge_ = Max(edge_, nxt_ + (scaled << shift_));
     }
     const uint32_t up = std::min<uint32_t>((window() + (1u << shift_) - 1) >> shift_, 0xffff);

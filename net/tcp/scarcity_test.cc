@@ -61,6 +61,46 @@ TEST(Scarcity, APeerThatReadsNothingCannotPinTheSlabWithTinySegments) {
   c.Abort();
 }
 
+// Found by fuzzing: with no header to send it with, what was queued had all the slab for ever.
+TEST(Scarcity, PayloadThatHasAllTheSlabStillLeaves) {
+  StackConfig config = StackTester::Plain();
+  config.header_reserve = 4;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  EXPECT_EQ(t.stack().reserved_objs(), 4u);
+  t.auto_flush = false;
+  t.Send(std::string(20 * 1460, 'x'));
+  auto taken = TakeAllMemory(t);
+  t.auto_flush = true;
+  size_t bytes = 0;
+  for (int i = 0; i < 20 && bytes < 20 * 1460; ++i) {
+    t.Poll();
+    const auto out = t.TakeOut();
+    ASSERT_FALSE(out.empty()) << bytes;
+    for (const auto& segment : out) bytes += segment.payload.size();
+    t.In({});
+  }
+  EXPECT_EQ(c.sender().queued_bytes(), 0u);
+  taken.clear();
+  t.Data("x");
+  EXPECT_EQ(t.stack().reserved_objs(), 4u);
+}
+
+TEST(Scarcity, StrangersDoNotGetTheReserve) {
+  StackConfig config = StackTester::Plain();
+  config.header_reserve = 4;
+  config.syn_cookies = SynCookies::kAlways;
+  StackTester t(config);
+  t.Listen();
+  const zbuf::ZChain large = t.Chain(std::string(200, 'x'));  // of this size there is memory left, for what comes in
+  const Hoard all(t, Core::kHeaderObjBytes);
+  t.In({.flags = kAck, .seq = 1, .ack = 1, .payload = std::string(200, 'x')});
+  t.In({.flags = kSyn, .payload = std::string(200, 'x')});
+  EXPECT_EQ(t.Out(), "");
+  EXPECT_EQ(t.stack().counters().send_no_memory.value(), 2u);
+  EXPECT_EQ(t.stack().reserved_objs(), 4u);
+}
+
 TEST(Scarcity, ARetransmissionThatFindsNoMemoryStillCountsTowardsTheEnd) {
   StackTester t;
   t.Establish();

@@ -102,6 +102,8 @@ class Stack {
   bool HasOutput() const { return !core_.output.empty() || !core_.replies.empty(); }
 
   // --- Facts ---
+  // Objs of the slab that are out though nothing uses them: StackConfig::header_reserve.
+  size_t reserved_objs() const { return core_.headers.objs(); }
   const StackConfig& config() const { return core_.config; }
   const StackCounters& counters() const { return core_.counters; }
   // Connections that are not closed, half-open ones included.

@@ -146,7 +146,8 @@ Event Stack::ToCookie(Listener& listener, Segment& segment, Time now) {
   const auto mss = ReadSynCookie(secret, segment.tuple, irs, iss, now);
   if (!mss.has_value()) {
     core_.drops.Count(DropReason::kTcpBadCookie);
-    core_.ReplyReset(segment, now);
+    // What has overtaken the acknowledgement is no reason for a RST: it will come again.
+    if (!MayBeSynCookie(secret, segment.tuple, iss, now)) core_.ReplyReset(segment, now);
     return {};
   }
   if (listener.AcceptFull() || table_.size() >= core_.config.max_connections) {

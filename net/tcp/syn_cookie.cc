@@ -18,9 +18,18 @@ constexpr uint32_t kEcnBit = 1u << 5;
 
 uint64_t Tick(Time now) { return static_cast<uint64_t>(now.nanoseconds() / kSynCookieTick.nanoseconds()); }
 
-SeqNum Base(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn, uint64_t tick) {
+constexpr uint32_t kIsnMask = (1u << 20) - 1;  // the part that depends on the peer's ISN
+
+// The part that does not.
+uint32_t Upper(const Secret& secret, const wire::FourTuple& tuple, uint64_t tick) {
+  const uint64_t words[] = {HashTuple(secret, tuple, kCookieDomain), tick};
+  return static_cast<uint32_t>(SipHash24(secret, words, 2)) & ~kIsnMask;
+}
+
+SeqNum Cookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn, uint64_t tick, uint32_t index) {
   const uint64_t words[] = {HashTuple(secret, tuple, kCookieDomain), peer_isn.raw(), tick};
-  return SeqNum(static_cast<uint32_t>(SipHash24(secret, words, 3)));
+  const uint32_t lower = static_cast<uint32_t>(SipHash24(secret, words, 3)) + index;
+  return SeqNum(Upper(secret, tuple, tick) | (lower & kIsnMask));
 }
 
 }  // namespace
@@ -28,16 +37,22 @@ SeqNum Base(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn,
 SeqNum MakeSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn, uint16_t mss, Time now) {
   uint32_t index = kSegmentSizes.size() - 1;
   while (index > 0 && kSegmentSizes[index] > mss) --index;
-  return Base(secret, tuple, peer_isn, Tick(now)) + index;
+  return Cookie(secret, tuple, peer_isn, Tick(now), index);
 }
 
 std::optional<uint16_t> ReadSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn,
                                       SeqNum cookie, Time now) {
   for (const uint64_t age : {0u, 1u}) {
-    const auto index = static_cast<uint32_t>(cookie - Base(secret, tuple, peer_isn, Tick(now) - age));
-    if (index < kSegmentSizes.size()) return kSegmentSizes[index];
+    const SeqNum first = Cookie(secret, tuple, peer_isn, Tick(now) - age, 0);
+    const uint32_t index = (cookie.raw() - first.raw()) & kIsnMask;
+    if (((cookie.raw() ^ first.raw()) & ~kIsnMask) == 0 && index < kSegmentSizes.size()) return kSegmentSizes[index];
   }
   return std::nullopt;
+}
+
+bool MayBeSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum cookie, Time now) {
+  const uint32_t upper = cookie.raw() & ~kIsnMask;
+  return upper == Upper(secret, tuple, Tick(now)) || upper == Upper(secret, tuple, Tick(now) - 1);
 }
 
 uint32_t PutCookieOffer(uint32_t clock, const CookieOffer& offer) {

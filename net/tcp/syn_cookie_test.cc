@@ -47,6 +47,23 @@ TEST(SynCookie, GuessesFail) {
   EXPECT_LE(hits, 1);  // 0.001 expected
 }
 
+// Ahead of the acknowledgement there is no telling the peer's ISN.
+TEST(SynCookie, IsKnownByItsUpperBitsAlone) {
+  for (uint32_t isn = 0; isn < 1000; ++isn) {
+    const SeqNum cookie = MakeSynCookie(kSecret, kTuple, SeqNum(isn * 0x01234567), 1460, At(64 * 100));
+    ASSERT_TRUE(MayBeSynCookie(kSecret, kTuple, cookie, At(64 * 101 + 63)));
+    ASSERT_TRUE(ReadSynCookie(kSecret, kTuple, SeqNum(isn * 0x01234567), cookie, At(64 * 100)).has_value());
+    ASSERT_FALSE(MayBeSynCookie(kSecret, kTuple, cookie, At(64 * 102)));
+  }
+  int others = 0;
+  wire::FourTuple other = kTuple;
+  for (uint16_t port = 1; port <= 20000; ++port) {
+    other.remote.port = port;
+    others += MayBeSynCookie(kSecret, other, MakeSynCookie(kSecret, kTuple, kIrs, 1460, At(1000)), At(1000));
+  }
+  EXPECT_LE(others, 40);  // 10 expected
+}
+
 TEST(CookieOffer, RidesInTheTimestampAndNeverAhead) {
   for (uint32_t clock = 0xffffff00u; clock != 0x100; ++clock) {
     for (const CookieOffer& offer :

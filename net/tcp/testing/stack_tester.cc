@@ -53,6 +53,7 @@ StackConfig StackTester::Plain() {
   config.receive_buffer_bytes = 0xffff;
   config.receive_buffer_max_bytes = 0;
   config.delayed_ack = Duration::Zero();
+  config.header_reserve = 0;  // "no memory" is none at all
   config.secret = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
   return config;
 }

@@ -50,6 +50,7 @@ StackConfig Config(const Head& head) {
   config.dsack = !(head[3] & 32);
   if (head[3] & 64) config.mtu = 600;
   config.reduce_from_window = head[3] & 128;
+  config.header_reserve = 2;
   config.secret = {head[4], 1};
   return config;
 }

@@ -203,7 +203,7 @@ bool Host::IsHome() {
   memory_.slab.DrainReturns();
   device_memory_.slab.DrainReturns();
   return stack_->connections() == 0 && stack_->time_wait() == 0 && !stack_->HasOutput() && ring_.empty() &&
-         memory_.slab.outstanding() == 0 && device_memory_.slab.outstanding() == 0;
+         memory_.slab.outstanding() == stack_->reserved_objs() && device_memory_.slab.outstanding() == 0;
 }
 
 std::string Host::Describe() {

@@ -115,7 +115,8 @@ struct StackConfig : ConnectionOptions {
   // back-pressure and payload is dropped, to be sent again. At the bound that holds for all. One chain or segment may
   // overshoot it.
   uint64_t memory_limit_bytes = 0;
-  // Objs set aside for the headers of connections' segments: see header_reserve.h. What answers strangers does not get them.
+  // Objs set aside for the headers of connections' segments: see header_reserve.h. What answers strangers does not get
+  // them.
   uint16_t header_reserve = 64;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it

@@ -97,7 +97,7 @@ bool Connection::BecomeOrphan() {
 // owed. The timer comes no later than that.
 void Connection::HeedUserTimeout(Time now) {
   if (retransmit_deadline_.is_infinite()) return;
-  if (WaitsForWindow()) return;  // nothing is owed
+  if (WaitsForWindow()) return;                                         // nothing is owed
   if (persisting_ && sender_.corked() && sender_.window() > 0) return;  // held back here: nothing has been sent
   if (owed_since_.is_infinite()) owed_since_ = now;
   if (options().user_timeout > Duration::Zero()) {

@@ -176,7 +176,7 @@ class Model {
     const int32_t left = SeqNum(blocks[0].left) - Number(una_);
     const int32_t right = SeqNum(blocks[0].right) - Number(una_);
     if (SeqNum(blocks[0].left) >= SeqNum(blocks[0].right)) return false;
-    if (right <= 0 && -left <= 10000 && left < 0) return true;
+    if (right <= 0 && left >= -10000 && left < 0) return true;
     if (count < 2 || left < 0) return false;
     return SeqNum(blocks[1].left) <= SeqNum(blocks[0].left) && SeqNum(blocks[0].right) <= SeqNum(blocks[1].right);
   }

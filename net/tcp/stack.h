@@ -45,9 +45,8 @@ class Stack {
  public:
   // `slab` gives the header objs of outgoing segments and the copies of Connection::Send(bytes); `drops` counts refused
   // segments. Both belong to the same thread and outlive the stack. `now` is where the caller's clock stands.
-  // Slab::Reserve() some objs for headers (kTxHeadroomBytes + kMaxTcpHeaderBytes): queued data may pin every zone there
-  // is, and would stay for ever if no header could be had to send it.
-  // CHECKs that `config` passes Validate(): whoever has it from a user asks before.
+  // StackConfig::header_reserve objs of it are set aside: queued data may pin all there is, and would stay for ever if
+  // no header could be had to send it. CHECKs that `config` passes Validate(): whoever has it from a user asks before.
   Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now);
   ~Stack();
   Stack(const Stack&) = delete;

@@ -73,7 +73,7 @@ class TupleTable {
     uint64_t hash = 0;
     T* connection = nullptr;  // null: free
   };
-  static constexpr size_t kFewest = 64;
+  static constexpr size_t kFewest = 16;
 
   size_t Mask() const { return entries_.size() - 1; }
 

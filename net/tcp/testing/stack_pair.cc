@@ -31,8 +31,6 @@ StackPair::StackPair(const PairOptions& options)
     : options_(options), random_(options.seed), trace_(std::getenv("LUNA_TEST_TRACE") != nullptr) {
   for (int i = 0; i < 2; ++i) {
     hosts_[i] = std::make_unique<Host>(options.configs[i], options.memory_bytes);
-    // As a runtime does: see Stack's constructor.
-    EXPECT_TRUE(hosts_[i]->memory.slab().Reserve(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes, 256).ok());
     hosts_[i]->address = wire::Ipv4Address(10, 0, 0, static_cast<uint8_t>(1 + i));
   }
 }

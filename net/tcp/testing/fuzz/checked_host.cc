@@ -448,8 +448,9 @@ void CheckedHost::Finish() {
 }
 
 std::string CheckedHost::Describe() const {
-  std::string text = absl::StrCat("t=", now_.nanoseconds(), " drops: ", drops_.ToString(), " no memory: ",
-                                  stack_->counters().send_no_memory.value(), stack_->HasOutput() ? " has output" : "");
+  std::string text =
+      absl::StrCat("t=", now_.nanoseconds(), " drops: ", drops_.ToString(),
+                   " no memory: ", stack_->counters().send_no_memory.value(), stack_->HasOutput() ? " has output" : "");
   for (const auto& flow : flows_) {
     absl::StrAppend(&text, "\n  ", flow->tuple.ToString(), " ", Name(StateOf(*flow)));
     if (flow->live) absl::StrAppend(&text, " ", flow->connection->ToString());

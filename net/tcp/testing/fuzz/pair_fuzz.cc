@@ -335,10 +335,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static auto* memories = [] {
     auto* made = new luna::zbuf::TestSlab[4]{luna::zbuf::TestSlab(kOfStack), luna::zbuf::TestSlab(kOfDevice),
                                              luna::zbuf::TestSlab(kOfStack), luna::zbuf::TestSlab(kOfDevice)};
-    // As a runtime does (see Stack's constructor): queued data may pin every zone, and headers would be had no more.
-    for (const int stack : {0, 2}) {
-      CHECK(made[stack].slab().Reserve(luna::pmd::kTxHeadroomBytes + luna::tcp::kMaxTcpHeaderBytes, 256).ok());
-    }
     return made;
   }();
   const Steps steps(data, size);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <utility>
@@ -31,11 +32,11 @@ struct Packet {
   }
 };
 
-// Where packets go: a part of the network, or a host.
+// Where packets go: a part of the network, or a host. Whoever drops one lets it lie.
 class Sink {
  public:
   virtual ~Sink() = default;
-  virtual void Take(Packet packet) = 0;
+  virtual void Take(Packet&& packet) = 0;
 };
 
 class EventQueue {
@@ -51,7 +52,7 @@ class EventQueue {
     const uint32_t slot = Plan(when);
     slots_[slot].action = std::move(action);
   }
-  void PassAt(Time when, Sink& to, Packet packet) {
+  void PassAt(Time when, Sink& to, Packet&& packet) {
     const uint32_t slot = Plan(when);
     slots_[slot].to = &to;
     slots_[slot].packet = std::move(packet);
@@ -61,21 +62,14 @@ class EventQueue {
     std::pop_heap(heap_.begin(), heap_.end());
     const uint32_t slot = heap_.back().slot;
     heap_.pop_back();
-    // What happens may plan more, and move the slots.
-    Slot event = std::move(slots_[slot]);
-    slots_[slot] = Slot();
-    free_.push_back(slot);
+    Slot& event = slots_[slot];
     if (event.to != nullptr) {
-      event.to->Take(std::move(event.packet));
+      std::exchange(event.to, nullptr)->Take(std::move(event.packet));
     } else {
       event.action();
+      event.action = nullptr;
     }
-  }
-  // What is planned for a sink is as if it had never been.
-  void Clear() {
-    heap_.clear();
-    slots_.clear();
-    free_.clear();
+    free_.push_back(slot);
   }
 
  private:
@@ -105,7 +99,7 @@ class EventQueue {
   }
 
   std::vector<Entry> heap_;
-  std::vector<Slot> slots_;
+  std::deque<Slot> slots_;  // what happens may plan more: they do not move
   std::vector<uint32_t> free_;
   uint64_t planned_ = 0;
 };

@@ -10,16 +10,18 @@
 #include "luna/net/pmd/packet.h"
 #include "luna/net/tcp/testing/simulator/recycled_pages.h"
 #include "luna/net/tcp/testing/simulator/simulation.h"
-#include "luna/net/wire/parse_result.h"
+#include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/tcp_header.h"
 
 namespace luna::tcp::simulator {
 namespace {
 
-// Headers that may wait in the NIC at a time: Stack's constructor tells why they are set aside.
-constexpr size_t kReservedHeaders = 256;
 // What is due at once (an application that waits for memory) costs the time of a loop.
 constexpr Duration kLoop = Duration::Microseconds(1);
+
+bool IsReset(const Packet& packet) {
+  return packet.bytes.size() >= wire::TcpHeader::kSize && (packet.octets()[13] & wire::TcpFlags::kRst) != 0;
+}
 
 std::unique_ptr<zbuf::Arena> NewArena(size_t bytes) {
   auto arena = zbuf::Arena::Create(RecycledPages::OfThisThread(), {.size_bytes = bytes, .name = "simulated"});
@@ -40,7 +42,6 @@ Host::Host(Simulation& simulation, wire::Ipv4Address address, const HostOptions&
       egress_(simulation.environment(), simulation.middle()),
       ingress_(simulation.environment(), *this),
       checker_([this](const std::string& what) { simulation_.Fail(what); }) {
-  CHECK(memory_.slab.Reserve(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes, kReservedHeaders).ok());
   stack_ = NewStack();
 }
 
@@ -87,7 +88,7 @@ void Host::Reboot() {
   Poll();
 }
 
-void Host::Take(Packet packet) {
+void Host::Take(Packet&& packet) {
   if (simulation_.now() < stalled_until_ || !options_.flush_in_line) {
     if (ring_.size() >= options_.ring) {
       ++ring_drops_;
@@ -104,6 +105,7 @@ void Host::Take(Packet packet) {
     return;
   }
   Ingest(packet);
+  simulation_.environment().GiveBuffer(std::move(packet.bytes));
   Round();
 }
 
@@ -115,9 +117,10 @@ void Host::Poll() {
     action();
   }
   while (!ring_.empty()) {
-    const Packet packet = std::move(ring_.front());
+    Packet packet = std::move(ring_.front());
     ring_.pop_front();
     Ingest(packet);
+    simulation_.environment().GiveBuffer(std::move(packet.bytes));
     if (options_.flush_in_line) Round();
   }
   Round();
@@ -137,11 +140,7 @@ void Host::Ingest(const Packet& packet) {
     ++ring_drops_;
     return;
   }
-  wire::TcpHeader header;
-  ingested_reset_ = 0;
-  if (wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk && header.Has(wire::TcpFlags::kRst)) {
-    ingested_reset_ = uint32_t{header.source_port} << 16 | header.destination_port;
-  }
+  ingested_reset_ = IsReset(packet) ? wire::LoadBe32(packet.octets().data()) : 0;
   datagram.packet.data = std::move(*chain);
   Handle(stack_->Ingest(std::move(datagram), clock()));
 }
@@ -172,15 +171,15 @@ void Host::Emit(ip::OutDatagram datagram) {
   packet.source = datagram.source.v4();
   packet.destination = datagram.destination.v4();
   packet.ecn = datagram.ecn;
-  packet.bytes.resize(datagram.packet.data.bytes());
-  datagram.packet.data.CopyTo(absl::MakeSpan(reinterpret_cast<std::byte*>(packet.bytes.data()), packet.bytes.size()));
+  packet.bytes = simulation_.environment().TakeBuffer();
+  for (const zbuf::ZSlice& slice : datagram.packet.data) {
+    packet.bytes.append(reinterpret_cast<const char*>(slice.data()), slice.length);
+  }
   datagram.packet.data.Clear();
   simulation_.OnEmitted(*this, packet);
-  wire::TcpHeader header;
-  if (ingested_reset_ != 0 && wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk &&
-      header.Has(wire::TcpFlags::kRst) &&
-      ingested_reset_ == (uint32_t{header.destination_port} << 16 | header.source_port)) {
-    simulation_.Fail("a RST answers a RST");
+  if (ingested_reset_ != 0 && IsReset(packet)) {
+    const uint32_t ports = wire::LoadBe32(packet.octets().data());
+    if (ingested_reset_ == (ports << 16 | ports >> 16)) simulation_.Fail("a RST answers a RST");
   }
   egress_.Take(std::move(packet));
 }

@@ -73,7 +73,7 @@ class Host : public Sink {
   void Reboot();
 
   // A packet from the network.
-  void Take(Packet packet) override;
+  void Take(Packet&& packet) override;
   // One round of the thread. For whoever has called into the stack from outside.
   void Poll();
   // No connection, no TIME-WAIT, nothing to send, and all objs are home.

@@ -72,30 +72,30 @@ uint64_t Path::dropped() const {
   return sum;
 }
 
-void Loss::OnPacket(Packet packet) {
+void Loss::OnPacket(Packet&& packet) {
   if (IsOf(which_, packet) && random().Chance(probability_)) return Drop();
   Pass(std::move(packet));
 }
 
-void BurstLoss::OnPacket(Packet packet) {
+void BurstLoss::OnPacket(Packet&& packet) {
   bad_ = bad_ ? !random().Chance(end_) : random().Chance(begin_);
   if (bad_ && random().Chance(in_bad_)) return Drop();
   Pass(std::move(packet));
 }
 
-void DropNth::OnPacket(Packet packet) {
+void DropNth::OnPacket(Packet&& packet) {
   const uint64_t number = seen_++;
   if (std::find(which_.begin(), which_.end(), number) != which_.end()) return Drop();
   Pass(std::move(packet));
 }
 
-void Flap::OnPacket(Packet packet) {
+void Flap::OnPacket(Packet&& packet) {
   const int64_t phase = now().nanoseconds() % (up_ + down_).nanoseconds();
   if (phase >= up_.nanoseconds()) return Drop();
   Pass(std::move(packet));
 }
 
-void DeadPath::OnPacket(Packet packet) {
+void DeadPath::OnPacket(Packet&& packet) {
   uint64_t ports = 0;
   if (packet.bytes.size() >= 4) ports = wire::LoadBe32(packet.octets().data());
   const uint64_t hash = Random(ports, uint64_t{packet.source.value()} << 32 | packet.destination.value()).Next();
@@ -103,18 +103,18 @@ void DeadPath::OnPacket(Packet packet) {
   Pass(std::move(packet));
 }
 
-void DropLarger::OnPacket(Packet packet) {
+void DropLarger::OnPacket(Packet&& packet) {
   if (kIpHeaderBytes + packet.bytes.size() <= mtu_) return Pass(std::move(packet));
   Drop();
   if (tell_) tell_(packet, TooBig(packet, static_cast<uint16_t>(mtu_)));
 }
 
-void Reorder::OnPacket(Packet packet) {
+void Reorder::OnPacket(Packet&& packet) {
   if (!random().Chance(probability_)) return Pass(std::move(packet));
   PassAt(now() + random().Upto(hold_), std::move(packet));
 }
 
-void Swap::OnPacket(Packet packet) {
+void Swap::OnPacket(Packet&& packet) {
   if (holds_) {
     holds_ = false;
     Packet held = std::move(held_);
@@ -131,23 +131,23 @@ void Swap::OnPacket(Packet packet) {
   });
 }
 
-void Duplicate::OnPacket(Packet packet) {
+void Duplicate::OnPacket(Packet&& packet) {
   if (random().Chance(probability_)) {
     for (uint64_t copies = random().Between(1, most_); copies > 0; --copies) {
-      PassAt(now() + random().Upto(spread_), packet);
+      PassAt(now() + random().Upto(spread_), Packet(packet));
     }
   }
   Pass(std::move(packet));
 }
 
-void Corrupt::OnPacket(Packet packet) {
+void Corrupt::OnPacket(Packet&& packet) {
   if (!packet.bytes.empty() && random().Chance(probability_)) {
     packet.bytes[random().Below(packet.bytes.size())] ^= static_cast<char>(1u << random().Below(8));
   }
   Pass(std::move(packet));
 }
 
-void Forge::OnPacket(Packet packet) {
+void Forge::OnPacket(Packet&& packet) {
   TcpHeader header;
   if (random().Chance(probability_) && wire::Parse(packet.octets(), &header) == wire::ParseResult::kOk) {
     uint8_t* p = Data(packet.bytes);
@@ -161,7 +161,7 @@ void Forge::OnPacket(Packet packet) {
   Pass(std::move(packet));
 }
 
-void Mark::OnPacket(Packet packet) {
+void Mark::OnPacket(Packet&& packet) {
   if (packet.ecn != ip::Ecn::kNotEct && random().Chance(probability_)) MarkCe(packet);
   Pass(std::move(packet));
 }
@@ -172,7 +172,7 @@ Duration Delay::Jitter() {
   return Duration::Nanoseconds(static_cast<int64_t>(static_cast<double>(jitter_.nanoseconds()) * factor));
 }
 
-void Delay::OnPacket(Packet packet) {
+void Delay::OnPacket(Packet&& packet) {
   last_ = std::max(last_, now() + base_ + (jitter_ > Duration::Zero() ? Jitter() : Duration::Zero()));
   PassAt(last_, std::move(packet));
 }
@@ -187,7 +187,7 @@ size_t Queue::Waiting() {
   return departures_.size() - first_;
 }
 
-void Queue::OnPacket(Packet packet) {
+void Queue::OnPacket(Packet&& packet) {
   const size_t waiting = Waiting();
   if (waiting >= packets_) return Drop();
   most_ = std::max(most_, waiting + 1);

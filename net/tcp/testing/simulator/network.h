@@ -30,12 +30,26 @@ struct Environment {
   Time now;
   uint64_t seed = 1;
   uint64_t parts = 0;  // so far: names their streams
+
+  // Memory of packets that are over, for those to come.
+  std::string TakeBuffer() {
+    if (buffers.empty()) return {};
+    std::string buffer = std::move(buffers.back());
+    buffers.pop_back();
+    buffer.clear();
+    return buffer;
+  }
+  void GiveBuffer(std::string&& buffer) {
+    if (buffers.size() < kMostBuffers) buffers.push_back(std::move(buffer));
+  }
+  static constexpr size_t kMostBuffers = 1024;
+  std::vector<std::string> buffers;
 };
 
 class Part : public Sink {
  public:
   // Takes the packet as this part does, while it is on.
-  void Take(Packet packet) final {
+  void Take(Packet&& packet) final {
     if (on_) {
       OnPacket(std::move(packet));
     } else {
@@ -49,9 +63,9 @@ class Part : public Sink {
   uint64_t dropped() const { return dropped_; }
 
  protected:
-  virtual void OnPacket(Packet packet) = 0;
-  void Pass(Packet packet) { next_->Take(std::move(packet)); }
-  void PassAt(Time when, Packet packet) { environment_->events.PassAt(when, *next_, std::move(packet)); }
+  virtual void OnPacket(Packet&& packet) = 0;
+  void Pass(Packet&& packet) { next_->Take(std::move(packet)); }
+  void PassAt(Time when, Packet&& packet) { environment_->events.PassAt(when, *next_, std::move(packet)); }
   void Drop() { ++dropped_; }
   void At(Time when, EventQueue::Action action) { environment_->events.At(when, std::move(action)); }
   Time now() const { return environment_->now; }
@@ -79,7 +93,7 @@ class Path : public Sink {
     Join(std::move(part));
     return result;
   }
-  void Take(Packet packet) override {
+  void Take(Packet&& packet) override {
     Sink& first = parts_.empty() ? end_ : *parts_.front();
     first.Take(std::move(packet));
   }
@@ -109,7 +123,7 @@ class Loss : public Part {
   explicit Loss(double probability, Which which = Which::kAll) : probability_(probability), which_(which) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
   Which which_;
 };
@@ -120,7 +134,7 @@ class BurstLoss : public Part {
   BurstLoss(double begin, double end, double in_bad = 1) : begin_(begin), end_(end), in_bad_(in_bad) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double begin_, end_, in_bad_;
   bool bad_ = false;
 };
@@ -132,14 +146,14 @@ class DropNth : public Part {
   uint64_t seen() const { return seen_; }
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   std::vector<uint64_t> which_;
   uint64_t seen_ = 0;
 };
 
 // Everything: a link that is down, while it is on.
 class Black : public Part {
-  void OnPacket(Packet) override { Drop(); }
+  void OnPacket(Packet&&) override { Drop(); }
 };
 
 // Down for `down`, then up for `up`, from the start on.
@@ -148,7 +162,7 @@ class Flap : public Part {
   Flap(Duration up, Duration down) : up_(up), down_(down) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   Duration up_, down_;
 };
 
@@ -158,7 +172,7 @@ class DeadPath : public Part {
   DeadPath(uint32_t paths, uint32_t dead) : paths_(paths), dead_(dead) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   uint32_t paths_, dead_;
 };
 
@@ -170,7 +184,7 @@ class DropLarger : public Part {
   explicit DropLarger(size_t mtu, Tell tell = nullptr) : mtu_(mtu), tell_(std::move(tell)) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   size_t mtu_;
   Tell tell_;
 };
@@ -183,7 +197,7 @@ class Reorder : public Part {
   Reorder(double probability, Duration hold) : probability_(probability), hold_(hold) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
   Duration hold_;
 };
@@ -195,7 +209,7 @@ class Swap : public Part {
       : probability_(probability), most_(most) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
   Duration most_;
   bool holds_ = false;
@@ -210,7 +224,7 @@ class Duplicate : public Part {
       : probability_(probability), most_(most), spread_(spread) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
   uint32_t most_;
   Duration spread_;
@@ -224,7 +238,7 @@ class Corrupt : public Part {
   explicit Corrupt(double probability) : probability_(probability) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
 };
 
@@ -235,7 +249,7 @@ class Forge : public Part {
   explicit Forge(double probability) : probability_(probability) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
 };
 
@@ -245,7 +259,7 @@ class Mark : public Part {
   explicit Mark(double probability) : probability_(probability) {}
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   double probability_;
 };
 
@@ -260,7 +274,7 @@ class Delay : public Part {
   void set_jitter(Duration jitter) { jitter_ = jitter; }
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   Duration Jitter();
   Duration base_, jitter_;
   double tail_;
@@ -279,7 +293,7 @@ class Queue : public Part {
   size_t most() const { return most_; }
 
  private:
-  void OnPacket(Packet packet) override;
+  void OnPacket(Packet&& packet) override;
   size_t Waiting();
   uint64_t rate_;
   size_t packets_;

@@ -19,7 +19,7 @@ class Bench : public Sink {
  public:
   explicit Bench(uint64_t seed = 1) : path(environment_, *this) { environment_.seed = seed; }
 
-  void Take(Packet packet) override {
+  void Take(Packet&& packet) override {
     packets.push_back(std::move(packet));
     times.push_back(environment_.now);
   }

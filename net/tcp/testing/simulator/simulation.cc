@@ -33,7 +33,7 @@ Host& Simulation::AddHost(const HostOptions& options) {
   return *hosts_.back();
 }
 
-void Simulation::Middle::Take(Packet packet) {
+void Simulation::Middle::Take(Packet&& packet) {
   const size_t i = packet.destination.value() - kFirstAddress;
   if (i < simulation_.hosts_.size()) simulation_.hosts_[i]->ingress().Take(std::move(packet));
 }

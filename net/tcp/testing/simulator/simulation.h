@@ -92,7 +92,7 @@ class Simulation {
   class Middle : public Sink {
    public:
     explicit Middle(Simulation& simulation) : simulation_(simulation) {}
-    void Take(Packet packet) override;
+    void Take(Packet&& packet) override;
 
    private:
     Simulation& simulation_;

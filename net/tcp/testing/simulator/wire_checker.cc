@@ -44,14 +44,13 @@ void WireChecker::OnEmitted(const wire::FourTuple& tuple, size_t mtu, absl::Span
   wire::ParseTcpOptions(header.Options(bytes), &segment.options);
   segment.payload = header.Payload(bytes);
   if (!trusts_) return;
-  Flow& flow = flows_[tuple];
+  End& end = Find(tuple);
+  Flow& flow = end.flow;
   if (header.Has(TcpFlags::kRst)) return;
   if (header.Has(TcpFlags::kSyn) && !Begin(segment, &flow)) return;
   if (!flow.begun) return;  // TIME-WAIT after a new SYN of the other end, or an answer from nobody
-  // The reference to `flow` does not outlive an insertion.
-  const auto found = flows_.find(tuple.Reversed());
   Flow nobody;
-  Flow& reverse = found == flows_.end() ? nobody : found->second;
+  Flow& reverse = end.peer == nullptr ? nobody : end.peer->flow;
   CheckSequence(segment, &flow, reverse);
   if (!header.Has(TcpFlags::kAck) || !reverse.begun) return;
   if (!flow.knows_peer) {
@@ -67,12 +66,29 @@ void WireChecker::OnEmitted(const wire::FourTuple& tuple, size_t mtu, absl::Span
   }
 }
 
+WireChecker::End& WireChecker::Find(const wire::FourTuple& tuple) {
+  if (last_ != nullptr && last_->tuple == tuple) return *last_;
+  if (last_ != nullptr && last_->peer != nullptr && last_->peer->tuple == tuple) return *(last_ = last_->peer);
+  std::unique_ptr<End>& end = ends_[tuple];
+  if (end == nullptr) {
+    end = std::make_unique<End>();
+    end->tuple = tuple;
+    last_ = end.get();
+    if (const auto peer = ends_.find(tuple.Reversed()); peer != ends_.end()) {
+      last_->peer = peer->second.get();
+      last_->peer->peer = last_;
+    }
+    return *last_;
+  }
+  return *(last_ = end.get());
+}
+
 void WireChecker::Forget(const wire::IpAddress& address) {
-  for (auto& [tuple, flow] : flows_) {
+  for (auto& [tuple, end] : ends_) {
     if (tuple.local.address != address) continue;
-    flow = Flow();
+    end->flow = Flow();
     // What it has sent is still under way.
-    flow.had_predecessor = true;
+    end->flow.had_predecessor = true;
   }
 }
 

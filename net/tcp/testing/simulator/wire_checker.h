@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -54,10 +55,17 @@ class WireChecker {
     int64_t bytes_begin = 1;   // number of the first of …
     std::string bytes;         // … the octets kept
   };
+  struct End {
+    Flow flow;
+    wire::FourTuple tuple;
+    End* peer = nullptr;  // the other direction, once seen
+  };
   static constexpr int64_t kNoFin = INT64_MAX;
   static constexpr size_t kKeepBytes = 64 * 1024;
   struct Segment;
 
+  // The one that sends; O(1), and at once when it, or its peer, was the last.
+  End& Find(const wire::FourTuple& tuple);
   bool Begin(const Segment& segment, Flow* flow);
   void CheckSequence(const Segment& segment, Flow* flow, const Flow& reverse);
   void CheckPayload(const Segment& segment, int64_t seq, Flow* flow);
@@ -67,7 +75,8 @@ class WireChecker {
 
   Report report_;
   bool trusts_ = true;
-  absl::flat_hash_map<wire::FourTuple, Flow> flows_;  // by the sender's tuple
+  absl::flat_hash_map<wire::FourTuple, std::unique_ptr<End>> ends_;  // by the sender's tuple
+  End* last_ = nullptr;
 };
 
 }  // namespace luna::tcp::simulator

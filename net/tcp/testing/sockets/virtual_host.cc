@@ -15,8 +15,6 @@
 namespace luna::tcp::testing {
 namespace {
 
-// Header objs set aside, so that a script cannot fill the memory with data that no header can be had for.
-constexpr size_t kReservedHeaders = 1024;
 constexpr size_t kFlushLimit = 4096;
 // Rounds of one Pump() or StepTo(): more means that a deadline stays due.
 constexpr int kMostRounds = 1000000;
@@ -49,8 +47,6 @@ VirtualHost::VirtualHost(const VirtualHostOptions& options)
   CHECK(arena.ok()) << arena.status();
   arena_ = *std::move(arena);
   slab_ = std::make_unique<zbuf::Slab>(*arena_, zbuf::SlabOptions{.name = "virtual host"});
-  const absl::Status reserved = slab_->Reserve(pmd::kTxHeadroomBytes + kMaxTcpHeaderBytes, kReservedHeaders);
-  CHECK(reserved.ok()) << reserved;
 }
 
 VirtualHost::~VirtualHost() { VirtualHost::TearDown(); }

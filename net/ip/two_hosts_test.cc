@@ -85,6 +85,7 @@ struct Host {
       case Ingress::Verdict::kDatagram:
         Deliver(datagram);
         break;
+      case Ingress::Verdict::kIcmp:
       case Ingress::Verdict::kDropped:
         break;
     }

@@ -144,7 +144,7 @@ class Pair {
       for (int from : {0, 1}) {
         for (size_t n = wires_[from].size(); n > 0; --n) Deliver(from, 0, Step{});
       }
-      for (CheckedHost& host : hosts_) ReadAndClose(host);
+      for (int i : {0, 1}) ReadAndClose(hosts_[i], hosts_[1 - i]);
       Turn(0);
       Turn(1);
       const bool busy = !wires_[0].empty() || !wires_[1].empty();
@@ -246,13 +246,16 @@ class Pair {
     }
   }
 
-  // Reads all; writes no more; closes once the peer's FIN is reached, so that nothing is reset for being unread.
-  void ReadAndClose(CheckedHost& host) {
+  // Reads all; writes no more; closes once the peer's FIN is reached, so that nothing is reset for being unread. Aborts
+  // where the peer is gone, and what told of it was lost: no FIN will come, and nobody asks for it.
+  void ReadAndClose(CheckedHost& host, const CheckedHost& peer) {
     for (size_t i = 0; i < kFlows; ++i) {
       Flow& flow = host.flow(i);
       host.Read(flow, SIZE_MAX);
       if (!flow.fin_asked) host.ShutdownWrite(flow);
-      if (flow.live && flow.told_fin && !flow.closed && flow.connection->readable_bytes() == 0) host.Close(flow);
+      if (!flow.live || flow.connection->readable_bytes() > 0) continue;
+      if (flow.told_fin && !flow.closed) host.Close(flow);
+      if (!flow.told_fin && flow.connection->state() == State::kFinWait2 && !peer.flow(i).live) host.Abort(flow);
     }
   }
 

@@ -181,7 +181,7 @@ class DpdkPlatform final : public Platform {
                                                             "; or say --huge=auto to do without hugepages"));
     }
     if (!eal.ok()) return Named(options, eal.status());
-    std::unique_ptr<DpdkPlatform> platform(new DpdkPlatform(options, *std::move(eal)));
+    std::unique_ptr<DpdkPlatform> platform(new DpdkPlatform(options, *std::move(eal), devargs->driver().is_memory));
     if (devargs->is_pci()) {
       platform->pages_ = std::make_unique<pmd::dpdk::EalPageSource>(*platform->eal_);
     } else {
@@ -191,6 +191,7 @@ class DpdkPlatform final : public Platform {
   }
 
   zbuf::PageSource& pages() override { return *pages_; }
+  bool device_is_memory() const override { return is_memory_; }
   absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena&, zbuf::Slab& slab) override {
     auto port =
         pmd::dpdk::Port::Open(*eal_, {.devargs = options_.device, .slabs = {&slab}, .mtu = MtuOrDefault(options_)});
@@ -199,10 +200,11 @@ class DpdkPlatform final : public Platform {
   }
 
  private:
-  DpdkPlatform(const RuntimeOptions& options, std::unique_ptr<pmd::dpdk::Eal> eal)
-      : options_(options), eal_(std::move(eal)) {}
+  DpdkPlatform(const RuntimeOptions& options, std::unique_ptr<pmd::dpdk::Eal> eal, bool is_memory)
+      : options_(options), is_memory_(is_memory), eal_(std::move(eal)) {}
 
   const RuntimeOptions options_;
+  const bool is_memory_;
   std::unique_ptr<pmd::dpdk::Eal> eal_;
   std::unique_ptr<zbuf::PageSource> pages_;
 };

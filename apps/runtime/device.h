@@ -35,6 +35,8 @@ class Platform {
   virtual ~Platform() = default;
   // Where Zbuf's zones come from. The platform outlives the arena.
   virtual zbuf::PageSource& pages() = 0;
+  // Frames of options.device never leave the memory of this machine: see pmd::TrustedLinkIo.
+  virtual bool device_is_memory() const { return false; }
   // Opens options.device. Errors are one line that begins with --device and its value.
   virtual absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena& arena, zbuf::Slab& slab) = 0;
 };

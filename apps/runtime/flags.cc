@@ -30,6 +30,9 @@ DEFINE_string(
     neighbour, "",
     "Static neighbours, e.g. 10.0.0.1=02:00:00:00:00:01,10.0.0.3=…; others are found by ARP or from the kernel.");
 DEFINE_uint32(mtu, 0, "Largest IP packet in octets, 576 to 9000; 0: the device's own, else 1500.");
+DEFINE_bool(trusted_link, false,
+            "Compute and check no checksums: only between two processes of one machine (net_memif, net_ring), where "
+            "nothing can damage a frame, and only when both say so. Without it a peer that does drops all frames.");
 DEFINE_uint32(memory_mb, 128, "Packet and message memory (the Zbuf arena) in MB, 8 or more.");
 DEFINE_string(huge, "auto", "Hugepages: auto (use them when there are any), on (insist), off.");
 DEFINE_string(tcp_profile, "dc",
@@ -273,6 +276,7 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
     return Bad("mtu", absl::StrCat(FLAGS_mtu), "choose 576 to 9000, or 0 for the device's own");
   }
   options.mtu = FLAGS_mtu;
+  options.trusted_link = FLAGS_trusted_link;
   if (absl::Status status = ParseLimits(&options); !status.ok()) return status;
   if (FLAGS_huge == "on") {
     options.huge = HugePages::kOn;

@@ -27,7 +27,8 @@ struct RuntimeOptions {
   std::vector<wire::Ipv4Address> gateways;  // default route; at most one
   std::vector<std::pair<wire::Ipv4Address, wire::MacAddress>> neighbours;  // static entries
   uint32_t mtu = 0;          // 0: the device's own, 1500 where it has none
-  uint32_t memory_mb = 128;  // Zbuf arena
+  bool trusted_link = false;  // no checksums, on a device that is memory (pmd::TrustedLinkIo): both ends have to say so
+  uint32_t memory_mb = 128;   // Zbuf arena
   HugePages huge = HugePages::kAuto;
   TcpProfile tcp_profile = TcpProfile::kDataCentre;
   Ecn ecn = Ecn::kProfile;

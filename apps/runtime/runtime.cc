@@ -128,6 +128,14 @@ absl::Status Runtime::InitMemory() {
   auto platform = OpenPlatform(options_);
   if (!platform.ok()) return platform.status();
   platform_ = *std::move(platform);
+  if (options_.trusted_link && !platform_->device_is_memory()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--trusted_link: frames of --device=", options_.device,
+        " may be damaged on their way, and nobody would notice; it is for net_memif and net_ring, within one machine"));
+  }
+  if (options_.trusted_link && options_.faults.has_value() && options_.faults->receive.corrupt > 0) {
+    return absl::InvalidArgumentError("--trusted_link: what --faults=corrupt=… damages would reach the application");
+  }
   auto arena =
       zbuf::Arena::Create(platform_->pages(), {.size_bytes = size_t{options_.memory_mb} << 20, .name = "luna"});
   if (!arena.ok()) {
@@ -145,6 +153,10 @@ absl::Status Runtime::InitDevice() {
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   io_ = &device_->io();
+  if (options_.trusted_link) {
+    trusted_ = std::make_unique<pmd::TrustedLinkIo>(*io_);
+    io_ = trusted_.get();
+  }
   if (io_->capabilities().mtu < kMinMtu) {
     return absl::FailedPreconditionError(
         absl::StrCat("--device=", options_.device, ": its MTU of ", io_->capabilities().mtu, " is below ", kMinMtu));
@@ -351,6 +363,7 @@ size_t Runtime::ReleaseAll() {
     LOG(ERROR) << "--pcap=" << options_.pcap << ": " << pcap_->status().message();
   pcap_.reset();
   faults_.reset();
+  trusted_.reset();
   io_ = nullptr;
   device_.reset();
   slab_->DrainReturns();

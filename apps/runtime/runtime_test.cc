@@ -15,6 +15,15 @@ class Nobody final : public r2c::Handler {
   void OnReadable(tcp::Connection&, zbuf::ZChain) override {}
 };
 
+TEST(Runtime, TrustsNoLinkThatIsNotMemory) {
+  RuntimeOptions options;
+  options.device = "tap:luna0";
+  options.trusted_link = true;
+  const auto created = Runtime::Create(options);
+  EXPECT_EQ(created.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StartsWith(created.status().message(), "--trusted_link: frames of --device=tap:luna0"));
+}
+
 // One test: DPDK starts once in a process. net_null is a device that sends nowhere and receives nothing.
 TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   RuntimeOptions options;

@@ -25,8 +25,8 @@ constexpr absl::string_view kPcapKeys[] = {"rx_pcap",  "tx_pcap", "rx_iface", "r
 constexpr absl::string_view kIface[] = {"iface"};
 
 constexpr Driver kDrivers[] = {
-    {.prefix = "net_memif", .keys = kMemifKeys},
-    {.prefix = "net_ring", .keys = kRingKeys},
+    {.prefix = "net_memif", .is_memory = true, .keys = kMemifKeys},
+    {.prefix = "net_ring", .is_memory = true, .keys = kRingKeys},
     {.prefix = "net_af_packet",
      .is_kernel_link = true,
      .soft_mtu = true,

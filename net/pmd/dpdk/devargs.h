@@ -32,6 +32,7 @@ enum class BufferMode {
 struct Driver {
   absl::string_view prefix;                      // "net_memif"; empty for PCI devices
   BufferMode mode = BufferMode::kZbuf;           // never kAuto
+  bool is_memory = false;                        // both ends are processes of this machine: nothing damages a frame
   bool is_kernel_link = false;                   // `iface=` names a kernel interface whose MAC and index are ours
   bool soft_mtu = true;                          // has no MTU of its own to set
   absl::Span<const absl::string_view> keys;      // that it understands; empty: not checked here

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <new>
 
 #include "glog/logging.h"
@@ -23,14 +22,6 @@ void Relocate(ZSlice* to, const ZSlice* from, uint32_t count) {
 }
 
 }  // namespace
-
-void ZChain::Steal(ZChain& other) noexcept {
-  std::memcpy(static_cast<void*>(this), static_cast<const void*>(&other), sizeof(ZChain));
-  other.bytes_ = 0;
-  other.count_ = 0;
-  other.first_ = 0;
-  other.capacity_ = kInlineSlices;
-}
 
 void ZChain::Destroy() noexcept {
   ZSlice* const slots = Slots();
@@ -66,16 +57,14 @@ void ZChain::GrowBack(uint32_t slots) {
 }
 
 void ZChain::AddBytes(size_t n) {
-  CHECK_LE(n, std::numeric_limits<uint32_t>::max() - bytes_) << "a chain holds less than 4 GiB";
+  CHECK_LE(n, kMostBytes - bytes_) << "a chain holds less than 4 GiB";
   bytes_ += static_cast<uint32_t>(n);
 }
 
-void ZChain::Append(ZSlice slice) {
-  if (slice.length == 0) return;
-  AddBytes(slice.length);
+void ZChain::AppendSlow(ZSlice&& slice) {
+  CHECK_LE(slice.length, kMostBytes - bytes_) << "a chain holds less than 4 GiB";
   GrowBack(1);
-  new (Slots() + first_ + count_) ZSlice(std::move(slice));
-  ++count_;
+  AppendWhereRoomIs(std::move(slice));
 }
 
 void ZChain::Append(ZChain&& other) {
@@ -130,7 +119,7 @@ void ZChain::DropFrontSlice() {
   if (--count_ == 0) first_ = 0;
 }
 
-void ZChain::TrimFront(size_t n) {
+void ZChain::TrimFrontSlices(size_t n) {
   DCHECK_LE(n, bytes_);
   while (n > 0 && count_ > 0) {
     ZSlice& slice = Slots()[first_];

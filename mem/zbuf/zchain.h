@@ -13,6 +13,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -40,16 +43,17 @@ static_assert(sizeof(ZSlice) == 16);
 class ZChain {
  public:
   static constexpr uint32_t kInlineSlices = 3;
+  static constexpr uint32_t kMostBytes = std::numeric_limits<uint32_t>::max();
 
   ZChain() noexcept : storage_{} {}
   explicit ZChain(ZSlice slice) : ZChain() { Append(std::move(slice)); }
   ~ZChain() {
-    if (count_ != 0 || capacity_ != kInlineSlices) Destroy();
+    if (!OwnsNothing()) Destroy();
   }
   ZChain(ZChain&& other) noexcept { Steal(other); }
   ZChain& operator=(ZChain&& other) noexcept {
     if (this != &other) {
-      Destroy();
+      if (!OwnsNothing()) Destroy();
       Steal(other);
     }
     return *this;
@@ -75,7 +79,12 @@ class ZChain {
   const ZSlice& front() const { return begin()[0]; }
   const ZSlice& back() const { return begin()[count_ - 1]; }
 
-  void Append(ZSlice slice);
+  void Append(ZSlice slice) {
+    if (slice.length == 0) return;
+    if (first_ + count_ == capacity_ || slice.length > kMostBytes - bytes_) [[unlikely]]
+      return AppendSlow(std::move(slice));
+    AppendWhereRoomIs(std::move(slice));
+  }
   void Append(ZRef ref, uint32_t length) { Append(ZSlice{std::move(ref), length}); }
   // Leaves `other` empty. `other` must not be this chain.
   void Append(ZChain&& other);
@@ -93,7 +102,14 @@ class ZChain {
   std::byte* ExtendBack(uint32_t n);
 
   // Drops the first or last `n` <= bytes() bytes, and the references of slices that become empty.
-  void TrimFront(size_t n);
+  void TrimFront(size_t n) {
+    if (count_ == 0) return;
+    ZSlice& slice = Slots()[first_];
+    if (n >= slice.length) return TrimFrontSlices(n);
+    slice.ref.Advance(static_cast<std::ptrdiff_t>(n));
+    slice.length -= static_cast<uint32_t>(n);
+    bytes_ -= static_cast<uint32_t>(n);
+  }
   void TrimBack(size_t n);
 
   // Takes the first `n` <= bytes() bytes out of the chain. A slice that straddles the cut is shared (one more
@@ -132,8 +148,22 @@ class ZChain {
   const ZSlice* Slots() const { return OnHeap() ? storage_.heap : storage_.inline_slices; }
 
   // Takes everything of `other`, and leaves it empty and without heap. This chain must own nothing.
-  void Steal(ZChain& other) noexcept;
+  void Steal(ZChain& other) noexcept {
+    std::memcpy(static_cast<void*>(this), static_cast<const void*>(&other), sizeof(ZChain));
+    other.bytes_ = 0;
+    other.count_ = 0;
+    other.first_ = 0;
+    other.capacity_ = kInlineSlices;
+  }
+  bool OwnsNothing() const { return count_ == 0 && capacity_ == kInlineSlices; }
   void Destroy() noexcept;
+  void AppendWhereRoomIs(ZSlice&& slice) {
+    bytes_ += slice.length;
+    new (Slots() + first_ + count_) ZSlice(std::move(slice));
+    ++count_;
+  }
+  void AppendSlow(ZSlice&& slice);
+  void TrimFrontSlices(size_t n);
   // Makes room for `slots` more slices at the back.
   void GrowBack(uint32_t slots);
   void AddBytes(size_t n);

@@ -76,7 +76,7 @@ class Stack {
   // Appends segments to `out` until it holds `limit`. What does not fit, or finds no memory, leaves with a later call.
   void Flush(Time now, size_t limit, ip::OutBatch* out);
   // Destroys connections that are finished and whose events were all handed out. Returns how many.
-  size_t Reap();
+  size_t Reap() { return core_.starved.empty() && core_.finished.empty() ? 0 : ReapFinished(); }
   // --- What the network says, pushed in; events, if any, come with NextEvent() ---
   // An ICMP error that quotes a segment of ours (see icmp.h). Believed only when the number it quotes is in flight (RFC
   // 5927 §4.1). Hard errors end a handshake and nothing else (RFC 5461); the others can be read as
@@ -125,6 +125,7 @@ class Stack {
   static constexpr size_t kMostPathMtus = 4096;
   static constexpr uint32_t kLeastMtu = 68 + kMinMss;  // RFC 791's least, and room for a segment
 
+  size_t ReapFinished();
   uint32_t PathMtu(const wire::IpAddress& remote) const;
   Event ToConnection(Connection& connection, Segment& segment, Time now);
   // LISTEN (RFC 9293 §3.10.7.2) and CLOSED (§3.10.7.1).

@@ -45,27 +45,17 @@ __attribute__((target("avx2"))) uint64_t SumBlocksWide(const uint8_t*& at, size_
 
 }  // namespace
 
-uint16_t ChecksumSum(absl::Span<const uint8_t> bytes) {
-  const uint8_t* at = bytes.data();
-  size_t size = bytes.size();
+namespace internal {
+
+uint64_t SumLong(const uint8_t* at, size_t size) {
   uint64_t sum = 0;
 #if defined(__x86_64__)
   if (size >= kWideFrom && __builtin_cpu_supports("avx2")) sum = SumBlocksWide(at, size);
 #endif
   sum += SumBlocks(at, size);
-  for (; size >= 4; at += 4, size -= 4) {
-    uint32_t word;
-    std::memcpy(&word, at, 4);
-    sum += word;
-  }
-  if (size != 0) {
-    uint8_t tail[4] = {};
-    for (size_t i = 0; i < size; ++i) tail[i] = at[i];
-    uint32_t word;
-    std::memcpy(&word, tail, 4);
-    sum += word;
-  }
-  return internal::SwapToBe(internal::FoldSum(sum));
+  sum += SumShort(at, size);
+  return (sum & 0xffffffff) + (sum >> 32);
 }
 
+}  // namespace internal
 }  // namespace luna::wire

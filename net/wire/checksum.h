@@ -27,10 +27,41 @@ constexpr uint16_t FoldSum(uint64_t sum) {
   sum = (sum & 0xffffu) + (sum >> 16);
   return static_cast<uint16_t>((sum & 0xffffu) + (sum >> 16));
 }
+
+// Sums in the machine's own order, of 32-bit words and not folded: sums commute with byte swaps (RFC 1071 §2 (B)).
+// Below 2^33.
+inline constexpr size_t kShort = 64;
+uint64_t SumLong(const uint8_t* at, size_t size);
+inline uint64_t SumShort(const uint8_t* at, size_t size) {
+  uint64_t sum = 0;
+  for (; size >= 4; at += 4, size -= 4) {
+    uint32_t word;
+    std::memcpy(&word, at, 4);
+    sum += word;
+  }
+  if (size >= 2) {
+    uint16_t word;
+    std::memcpy(&word, at, 2);
+    sum += word;
+    at += 2;
+  }
+  if (size & 1) {
+    const uint8_t last[2] = {*at, 0};
+    uint16_t word;
+    std::memcpy(&word, last, 2);
+    sum += word;
+  }
+  return sum;
+}
+inline uint64_t SumNative(absl::Span<const uint8_t> bytes) {
+  return bytes.size() < kShort ? SumShort(bytes.data(), bytes.size()) : SumLong(bytes.data(), bytes.size());
+}
 }  // namespace internal
 
 // The sum of any bytes at any alignment, as if a zero byte followed an odd number of them.
-uint16_t ChecksumSum(absl::Span<const uint8_t> bytes);
+inline uint16_t ChecksumSum(absl::Span<const uint8_t> bytes) {
+  return internal::SwapToBe(internal::FoldSum(internal::SumNative(bytes)));
+}
 
 // The checksum of one contiguous block, whose checksum field is zero.
 inline uint16_t Checksum(absl::Span<const uint8_t> bytes) { return static_cast<uint16_t>(~ChecksumSum(bytes)); }
@@ -53,14 +84,11 @@ class ChecksumAccumulator {
  public:
   ChecksumAccumulator() = default;
   // Starts from a sum, such as a pseudo-header's.
-  explicit ChecksumAccumulator(uint16_t sum) : sum_(sum) {}
+  explicit ChecksumAccumulator(uint16_t sum) : sum_(internal::SwapToBe(sum)) {}
 
-  void Add(absl::Span<const uint8_t> bytes) { AddSum(ChecksumSum(bytes), bytes.size()); }
+  void Add(absl::Span<const uint8_t> bytes) { AddNative(internal::SumNative(bytes), bytes.size()); }
   // A part whose sum is known already, `size` bytes long.
-  void AddSum(uint16_t sum, size_t size) {
-    sum_ += odd_ ? __builtin_bswap16(sum) : sum;
-    odd_ ^= (size & 1) != 0;
-  }
+  void AddSum(uint16_t sum, size_t size) { AddNative(internal::SwapToBe(sum), size); }
   // A number as it would stand on the wire.
   void AddU16(uint16_t value) { AddSum(value, 2); }
   void AddU32(uint32_t value) {
@@ -69,12 +97,17 @@ class ChecksumAccumulator {
   }
 
   // The sum so far.
-  uint16_t Sum() const { return internal::FoldSum(sum_); }
+  uint16_t Sum() const { return internal::SwapToBe(internal::FoldSum(sum_)); }
   // The checksum so far: the complement of the sum.
   uint16_t Fold() const { return static_cast<uint16_t>(~Sum()); }
 
  private:
-  uint64_t sum_ = 0;  // each Add adds < 2^16: no overflow within 2^48 pieces
+  void AddNative(uint64_t sum, size_t size) {
+    sum_ += odd_ ? __builtin_bswap16(internal::FoldSum(sum)) : sum;
+    odd_ ^= (size & 1) != 0;
+  }
+
+  uint64_t sum_ = 0;  // in the machine's order; each Add adds < 2^33: no overflow within 2^31 pieces
   bool odd_ = false;  // whether an odd number of bytes has been added
 };
 

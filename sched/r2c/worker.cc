@@ -39,11 +39,11 @@ bool Worker::RunOnce() {
   now_ = parts_.clock->Now();
   const size_t received = ReceiveBurst();
   ProcessInline(received);
+  bool sending = Transmit();  // answers wait for nothing else
   const bool delivered = DeliverTimers();
   Flush();
   PollControlPlane();
-  const bool sending = !frames_.empty();
-  Transmit();
+  sending |= Transmit();
   parts_.io->Reclaim();
   parts_.slab->DrainReturns();
   const int kernel_events = parts_.poller == nullptr ? 0 : parts_.poller->PollIfDue(now_, options_.kernel_events);
@@ -103,10 +103,15 @@ void Worker::Flush() {
   parts_.egress->Encapsulate(batch_, now_, frames_);
 }
 
-void Worker::Transmit() {
-  if (frames_.empty()) return;
+bool Worker::Transmit() {
+  if (frames_.empty()) return false;
   const size_t sent = parts_.io->TransmitBurst(absl::MakeSpan(frames_));
-  frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(sent));
+  if (sent == frames_.size()) [[likely]] {
+    frames_.clear();
+  } else {
+    frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(sent));
+  }
+  return true;
 }
 
 bool Worker::DeliverTimers() {

@@ -118,7 +118,8 @@ class Worker {
   void TakeIcmp(const zbuf::ZChain& message);
   void Deliver(const tcp::Event& event);
   void Flush();
-  void Transmit();
+  // False: nothing was to be sent.
+  bool Transmit();
 
   bool DeliverTimers();
   void DeliverReadable(tcp::Connection& connection, const Attachment& attachment);

@@ -27,8 +27,7 @@ void TimerWheel::Cancel(Timer& timer) {
   if (timer.armed()) Disarm(timer);
 }
 
-Timer* TimerWheel::PopExpired(Time now) {
-  const uint64_t now_granule = NowGranule(now);
+Timer* TimerWheel::PopFrom(uint64_t now_granule) {
   while (first_granule_ <= now_granule) {
     if (empty()) {
       first_granule_ = kNoGranule;

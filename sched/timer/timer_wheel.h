@@ -121,7 +121,14 @@ class TimerWheel {
   // replays. A deadline that was past when armed counts as of the granule that the wheel had reached. `now` should not
   // decrease; when it does, timers wait and none is early. O(1) amortised; without a due timer a few instructions and
   // at most kAheadTimers moves. Call until null before sleeping by NextDeadline().
-  Timer* PopExpired(Time now);
+  Timer* PopExpired(Time now) {
+    const uint64_t granule = NowGranule(now);
+    if (granule < first_granule_ && granule >> kLevelBits == ahead_block_ && levels_ahead_ == 0) [[likely]] {
+      if (granule > cursor_) cursor_ = granule;
+      return nullptr;
+    }
+    return PopFrom(granule);
+  }
 
   // When to call PopExpired next: never later than the earliest RoundUp(deadline), Time::Infinite() when empty.
   // Exact when that timer is less than 64 granules away; otherwise a bound at which PopExpired makes progress, so that
@@ -175,6 +182,8 @@ class TimerWheel {
     return static_cast<int>(granule >> (level * kLevelBits) & (kSlots - 1));
   }
 
+  // PopExpired() where something may be due, or is to be moved.
+  Timer* PopFrom(uint64_t now_granule);
   // The occupied slot that begins first; of those that begin together the one of the highest level, since its timers
   // have still to be sorted among the others. The wheel must not be empty.
   Position Earliest() const;

@@ -16,7 +16,10 @@ TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire
     : address_(address),
       slab_(slab),
       arp_({.mac = io.capabilities().mac, .addresses = {address}}, &slab, &drops_),
-      ingress_({.mac = io.capabilities().mac, .addresses = {address}}, &drops_),
+      ingress_({.mac = io.capabilities().mac,
+                .addresses = {address},
+                .trust_rx_checksum = io.capabilities().trust_rx_checksum},
+               &drops_),
       egress_({.capabilities = io.capabilities(), .addresses = {address}}, Sources(), &drops_),
       stack_(config, slab, drops_, clock.Now()),
       worker_(Parts(clock, io), options) {}

@@ -1,0 +1,103 @@
+// A request and its answer through two whole hosts, in one thread: worker, TCP, IP, memory and a queue that hands objs
+// on. "Items" are requests; an iteration is one. What is not shown: a second core and the cache lines that go between,
+// a device, and a connection among many.
+//
+// The shares of the stages: valgrind --tool=callgrind …/worker_benchmark --benchmark_filter=4096/1/ (docs/perf/LABBOOK.md).
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "benchmark/benchmark.h"
+#include "glog/logging.h"
+#include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/net/pmd/testing/queue_pair.h"
+#include "luna/net/pmd/trusted_link.h"
+#include "luna/sched/clock/clock.h"
+#include "luna/sched/r2c/testing/two_hosts.h"
+
+namespace luna::r2c {
+namespace {
+
+class Echo final : public Handler {
+ public:
+  void OnReadable(tcp::Connection& connection, zbuf::ZChain data) override { (void)connection.Send(std::move(data)); }
+};
+
+// Keeps `depth` requests of `bytes` under way, all of them the same obj.
+class Client final : public Handler {
+ public:
+  Client(zbuf::ZChain request, uint64_t depth) : request_(std::move(request)), depth_(depth) {}
+
+  void OnConnected(tcp::Connection& connection) override {
+    for (uint64_t i = 0; i < depth_; ++i) Ask(connection);
+  }
+  void OnReadable(tcp::Connection& connection, zbuf::ZChain data) override {
+    received_ += data.bytes();
+    for (; answered_ < received_ / request_.bytes(); ++answered_) Ask(connection);
+  }
+  uint64_t answered() const { return answered_; }
+
+ private:
+  void Ask(tcp::Connection& connection) { CHECK(connection.Send(request_.Share()) == tcp::SendResult::kOk); }
+
+  const zbuf::ZChain request_;
+  const uint64_t depth_;
+  uint64_t received_ = 0;
+  uint64_t answered_ = 0;
+};
+
+tcp::StackConfig Config(uint32_t mtu) {
+  tcp::StackConfig config;
+  config.mtu = mtu;
+  return config;
+}
+
+// {message bytes, depth, MTU, trusted link}
+void BM_EchoInOneThread(benchmark::State& state) {
+  const auto mtu = static_cast<uint32_t>(state.range(2));
+  MonotonicClock clock;
+  zbuf::TestSlab slab_a(64u << 20), slab_b(64u << 20);
+  pmd::QueuePair link(slab_a.slab(), slab_b.slab(), {.mtu = mtu, .share_objs = true});
+  pmd::TrustedLinkIo trusted_a(link.a()), trusted_b(link.b());
+  const bool trusted = state.range(3) != 0;
+  TestHost a(clock, trusted ? trusted_a : link.a(), slab_a.slab(), {wire::Ipv4Address(10, 0, 0, 1), 24}, Config(mtu), {});
+  TestHost b(clock, trusted ? trusted_b : link.b(), slab_b.slab(), {wire::Ipv4Address(10, 0, 0, 2), 24}, Config(mtu), {});
+  Echo echo;
+  CHECK(b.worker().Listen({wire::IpAddress(), 80}, echo).ok());
+  {
+    Client client(slab_a.Chain(std::string(static_cast<size_t>(state.range(0)), 'x')),
+                  static_cast<uint64_t>(state.range(1)));
+    CHECK(a.worker().Connect({b.address(), 80}, client).ok());
+    const auto run = [&](uint64_t until) {
+      while (client.answered() < until) {
+        a.worker().RunOnce();
+        b.worker().RunOnce();
+      }
+    };
+    run(1000);
+    uint64_t asked = client.answered();
+    for (auto _ : state) run(++asked);
+    for (TestHost* host : {&a, &b}) {
+      host->stack().ForEachConnection([](tcp::Connection& connection) { connection.Abort(); });
+    }
+    while (a.stack().connections() + b.stack().connections() > 0) {
+      a.worker().RunOnce();
+      b.worker().RunOnce();
+    }
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_EchoInOneThread)
+    ->ArgNames({"bytes", "depth", "mtu", "trusted"})
+    ->Args({64, 1, 1500, 0})
+    ->Args({64, 16, 1500, 0})
+    ->Args({4096, 1, 1500, 0})
+    ->Args({4096, 1, 1500, 1})
+    ->Args({4096, 16, 1500, 0})
+    ->Args({4096, 16, 1500, 1})
+    ->Args({65536, 4, 1500, 0})
+    ->Args({65536, 4, 9000, 0});
+
+}  // namespace
+}  // namespace luna::r2c

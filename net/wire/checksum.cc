@@ -1,5 +1,9 @@
 #include "luna/net/wire/checksum.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace luna::wire {
 namespace {
 
@@ -41,6 +45,22 @@ __attribute__((target("avx2"))) uint64_t SumBlocksWide(const uint8_t*& at, size_
   const Wide sums = (even[0] + even[1]) + (odd[0] + odd[1]);
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
+
+// As __builtin_cpu_supports("avx2"), which does not link with -flto (GCC 12).
+bool CpuHasAvx2() {
+#if defined(__AVX2__)
+  return true;
+#else
+  constexpr unsigned kSseAndAvxState = 6;
+  unsigned a, b, c, d;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return false;
+  unsigned state, high;
+  asm("xgetbv" : "=a"(state), "=d"(high) : "c"(0));
+  if ((state & kSseAndAvxState) != kSseAndAvxState) return false;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
+#endif
+}
+const bool kHasAvx2 = CpuHasAvx2();
 #endif
 
 }  // namespace
@@ -50,7 +70,7 @@ namespace internal {
 uint64_t SumLong(const uint8_t* at, size_t size) {
   uint64_t sum = 0;
 #if defined(__x86_64__)
-  if (size >= kWideFrom && __builtin_cpu_supports("avx2")) sum = SumBlocksWide(at, size);
+  if (size >= kWideFrom && kHasAvx2) sum = SumBlocksWide(at, size);
 #endif
   sum += SumBlocks(at, size);
   sum += SumShort(at, size);

@@ -56,9 +56,18 @@ TEST(LunaEcho, TrustsALinkOnlyWithTheOtherEnd) {
   Process server(Echo({"server", Memif("server", "trust"), "--trusted_link", "--address=10.0.0.2/24", "--huge=off",
                        "--memory_mb=32", "--drain=20s"}));
   ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
-  const std::vector<std::string> words = {"client", Memif("client", "trust"), "--address=10.0.0.1/24",
-                                          "--connect=10.0.0.2:61441", "--size=5000", "--inflight=8", "--bytes=2000000",
-                                          "--verify", "--json", "--huge=off", "--memory_mb=32", "--drain=20s"};
+  const std::vector<std::string> words = {"client",
+                                          Memif("client", "trust"),
+                                          "--address=10.0.0.1/24",
+                                          "--connect=10.0.0.2:61441",
+                                          "--size=5000",
+                                          "--inflight=8",
+                                          "--bytes=2000000",
+                                          "--verify",
+                                          "--json",
+                                          "--huge=off",
+                                          "--memory_mb=32",
+                                          "--drain=20s"};
   std::vector<std::string> trusting = words;
   trusting.push_back("--trusted_link");
   Process with(Echo(trusting));

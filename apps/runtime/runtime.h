@@ -19,8 +19,8 @@
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/net/pmd/fault_io.h"
-#include "luna/net/pmd/trusted_link.h"
 #include "luna/net/pmd/pcap_io.h"
+#include "luna/net/pmd/trusted_link.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/clock.h"
 #include "luna/sched/r2c/kernel_poller.h"
@@ -90,8 +90,8 @@ class Runtime {
   std::unique_ptr<Device> device_;
   std::unique_ptr<pmd::TrustedLinkIo> trusted_;  // around the device
   std::unique_ptr<pmd::FaultPacketIo> faults_;   // around that
-  std::unique_ptr<pmd::PcapPacketIo> pcap_;     // around that
-  pmd::PacketIo* io_ = nullptr;                 // the outermost of these
+  std::unique_ptr<pmd::PcapPacketIo> pcap_;      // around that
+  pmd::PacketIo* io_ = nullptr;                  // the outermost of these
   std::vector<wire::Ipv4Prefix> addresses_;
   std::vector<uint16_t> listen_ports_;
   std::unique_ptr<r2c::KernelPoller> poller_;

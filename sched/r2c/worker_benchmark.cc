@@ -2,7 +2,8 @@
 // on. "Items" are requests; an iteration is one. What is not shown: a second core and the cache lines that go between,
 // a device, and a connection among many.
 //
-// The shares of the stages: valgrind --tool=callgrind …/worker_benchmark --benchmark_filter=4096/1/ (docs/perf/LABBOOK.md).
+// The shares of the stages: valgrind --tool=callgrind …/worker_benchmark --benchmark_filter=4096/1/
+// (docs/perf/LABBOOK.md).
 
 #include <cstdint>
 #include <memory>
@@ -61,8 +62,10 @@ void BM_EchoInOneThread(benchmark::State& state) {
   pmd::QueuePair link(slab_a.slab(), slab_b.slab(), {.mtu = mtu, .share_objs = true});
   pmd::TrustedLinkIo trusted_a(link.a()), trusted_b(link.b());
   const bool trusted = state.range(3) != 0;
-  TestHost a(clock, trusted ? trusted_a : link.a(), slab_a.slab(), {wire::Ipv4Address(10, 0, 0, 1), 24}, Config(mtu), {});
-  TestHost b(clock, trusted ? trusted_b : link.b(), slab_b.slab(), {wire::Ipv4Address(10, 0, 0, 2), 24}, Config(mtu), {});
+  TestHost a(clock, trusted ? trusted_a : link.a(), slab_a.slab(), {wire::Ipv4Address(10, 0, 0, 1), 24}, Config(mtu),
+             {});
+  TestHost b(clock, trusted ? trusted_b : link.b(), slab_b.slab(), {wire::Ipv4Address(10, 0, 0, 2), 24}, Config(mtu),
+             {});
   Echo echo;
   CHECK(b.worker().Listen({wire::IpAddress(), 80}, echo).ok());
   {

@@ -334,6 +334,22 @@ TEST(Cookies, DataThatOvertakesTheAcknowledgementIsNoReasonForAReset) {
   EXPECT_EQ(t.Read(), "firstsecond");
 }
 
+// Found by the same fuzzer: whose connection a cookie had opened, and whose end's reset was lost, was not told again.
+TEST(Cookies, AConnectionThatHasEndedIsResetOnceNothingCanOvertake) {
+  StackTester t(With(SynCookies::kAlways));
+  t.Listen();
+  t.In({.flags = kSyn});
+  t.Data("first");
+  EXPECT_EQ(t.Read(), "first");
+  t.connection()->Abort();
+  t.Poll();
+  t.stack().Reap();
+  t.Run(t.stack().config().time_wait + Duration::Seconds(1));
+  t.TakeOut();
+  t.Data("still there?");
+  EXPECT_EQ(t.Out(), "R 1+0");
+}
+
 TEST(Cookies, AreIgnoredWhileNobodyAccepts) {
   StackTester t(With(SynCookies::kAlways));
   Listener* listener = t.Listen({.accept_backlog = 1});

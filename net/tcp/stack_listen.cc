@@ -146,8 +146,10 @@ Event Stack::ToCookie(Listener& listener, Segment& segment, Time now) {
   const auto mss = ReadSynCookie(secret, segment.tuple, irs, iss, now);
   if (!mss.has_value()) {
     core_.drops.Count(DropReason::kTcpBadCookie);
-    // What has overtaken the acknowledgement is no reason for a RST: it will come again.
-    if (!MayBeSynCookie(secret, segment.tuple, iss, now)) core_.ReplyReset(segment, now);
+    // What has overtaken the acknowledgement is no reason for a RST: it will come again. Later it speaks of a
+    // connection that was opened by a cookie and has ended.
+    const bool overtook = listener.ExpectsOvertaking(now) && MayBeSynCookie(secret, segment.tuple, iss, now);
+    if (!overtook) core_.ReplyReset(segment, now);
     return {};
   }
   if (listener.AcceptFull() || table_.size() >= core_.config.max_connections) {

@@ -55,14 +55,25 @@ bool Worker::RunOnce() {
   return busy;
 }
 
+// What one connection gets in a row is one event: its octets come together, and no header is touched for that.
 void Worker::ProcessInline(size_t frames) {
+  tcp::Event event;
   for (size_t i = 0; i < frames; ++i) {
-    const tcp::Event event = Ingest(std::move(received_[i]));
-    if (!event) continue;
-    Deliver(event);
-    // An answer leaves right behind its request; bare acknowledgements wait for the end of the burst (MUST-59).
-    if (event.connection->sender().HasUnsent()) Flush();
+    const tcp::Event next = Ingest(std::move(received_[i]));
+    if (!next) continue;
+    if (event && next.connection != event.connection) {
+      Complete(event);
+      event = {};
+    }
+    event = {next.connection, event.what | next.what};
   }
+  if (event) Complete(event);
+}
+
+// An answer leaves right behind its request; bare acknowledgements wait for the end of the burst (MUST-59).
+void Worker::Complete(const tcp::Event& event) {
+  Deliver(event);
+  if (event.connection->sender().HasUnsent()) Flush();
 }
 
 size_t Worker::ReceiveBurst() { return parts_.io->ReceiveBurst(absl::MakeSpan(received_), now_); }

@@ -3,7 +3,8 @@
 
 // Worker: one run-to-completion thread (LUNA §5.1). NIC queue, IP, TCP, application and kernel descriptors in one loop.
 //
-// An iteration, in inline-r2c: Receive a burst; for each packet Ingest, Deliver to the handler and Flush its answer;
+// An iteration, in inline-r2c: Receive a burst; for each packet, or each row of packets of one connection, Ingest,
+// Deliver to the handler and Flush its answer;
 // then timers, the rest of the output, the device's deferred work, a bounded look at epoll, and Reap. See RunOnce().
 // Application code runs in Deliver only.
 //
@@ -114,6 +115,7 @@ class Worker {
   // The verbs.
   size_t ReceiveBurst();
   void ProcessInline(size_t frames);
+  void Complete(const tcp::Event& event);
   tcp::Event Ingest(pmd::Packet&& frame);
   void TakeIcmp(const zbuf::ZChain& message);
   void Deliver(const tcp::Event& event);

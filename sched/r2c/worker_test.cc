@@ -127,6 +127,41 @@ TEST(Worker, OneRequestIsAnsweredWithinOneIteration) {
   EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
 }
 
+// The segments of a message that come in one burst are one event, whoever else's come before and behind.
+TEST(Worker, WhatComesInARowComesTogether) {
+  class Counter final : public Recorder {
+   public:
+    void OnReadable(Connection& c, zbuf::ZChain data) override {
+      pieces.push_back({&c, data.bytes()});
+      Recorder::OnReadable(c, std::move(data));
+    }
+    std::vector<std::pair<Connection*, size_t>> pieces;
+  };
+  TwoHosts hosts;
+  Counter server;
+  Recorder first, second;
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, server).ok());
+  for (Recorder* client : {&first, &second}) {
+    ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, *client).ok());
+    ASSERT_TRUE(hosts.RunUntil([&] { return client->connection != nullptr; }, Duration::Seconds(1)));
+  }
+  ASSERT_TRUE(hosts.RunUntil([&] { return hosts.link().Idle(); }, Duration::Seconds(1)));
+  const std::string message = Pattern(5000);
+  ASSERT_EQ(first.connection->Send(Bytes(message)), message.size());
+  ASSERT_EQ(second.connection->Send(Bytes(message)), message.size());
+  first.connection->ShutdownWrite();
+  hosts.a().worker().RunOnce();
+  hosts.b().worker().RunOnce();
+  ASSERT_EQ(server.pieces.size(), 2u);
+  EXPECT_NE(server.pieces[0].first, server.pieces[1].first);
+  for (const auto& [connection, bytes] : server.pieces) EXPECT_EQ(bytes, message.size());
+  EXPECT_EQ(server.received, message + message);
+  EXPECT_EQ(server.calls.back(), "readable") << "the FIN is told behind its connection's octets";
+  EXPECT_EQ(std::count(server.calls.begin(), server.calls.end(), "peer closed"), 1);
+  second.connection->ShutdownWrite();
+  EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
+}
+
 TEST(Worker, SurvivesLossReorderingDuplicationAndCorruption) {
   const char* from_environment = std::getenv("LUNA_TEST_SEED");
   const uint64_t first = from_environment != nullptr ? std::strtoull(from_environment, nullptr, 0) : 1;

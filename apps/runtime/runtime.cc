@@ -133,7 +133,8 @@ absl::Status Runtime::InitMemory() {
         "--trusted_link: frames of --device=", options_.device,
         " may be damaged on their way, and nobody would notice; it is for net_memif and net_ring, within one machine"));
   }
-  if (options_.trusted_link && options_.faults.has_value() && options_.faults->receive.corrupt > 0) {
+  if (options_.trusted_link && options_.faults.has_value() &&
+      (options_.faults->receive.corrupt > 0 || options_.faults->transmit.corrupt > 0)) {
     return absl::InvalidArgumentError("--trusted_link: what --faults=corrupt=… damages would reach the application");
   }
   auto arena =

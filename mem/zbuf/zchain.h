@@ -103,7 +103,7 @@ class ZChain {
 
   // Drops the first or last `n` <= bytes() bytes, and the references of slices that become empty.
   void TrimFront(size_t n) {
-    if (count_ == 0) return;
+    if (count_ == 0) return TrimFrontSlices(n);
     ZSlice& slice = Slots()[first_];
     if (n >= slice.length) return TrimFrontSlices(n);
     slice.ref.Advance(static_cast<std::ptrdiff_t>(n));

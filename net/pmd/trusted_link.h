@@ -2,7 +2,7 @@
 #define LUNA_NET_PMD_TRUSTED_LINK_H_
 
 // TrustedLinkIo: a link whose frames nothing can damage, because they never leave the memory of one machine (memif,
-// ring, vhost). Checksums are neither computed nor checked on it: it says that the device does both, and does neither.
+// ring). Checksums are neither computed nor checked on it: it says that the device does both, and does neither.
 //
 // Both ends have to be told. One that computes nothing sends frames that anybody else drops (tcp_bad_checksum there);
 // captures show wrong checksums. Never around a device with a wire behind it, nor one that bridges to such a wire:

@@ -112,8 +112,8 @@ struct StackConfig : ConnectionOptions {
   // quarters of it, what is left is a reserve for connections that move. By it nobody's queue, or what it has unread or
   // out of order, grows beyond four times what is left, or eight times what the peer takes at a time (the smaller of
   // its window and the congestion window; half as much for what is out of order): windows do not open, Send() gives
-  // back-pressure and payload is dropped, to be sent again. At the bound that holds for all. One chain or segment may
-  // overshoot it.
+  // back-pressure and payload is dropped, to be sent again. At the bound that holds for all, but for who has nothing
+  // unread, which may have a segment until an eighth more is held. One chain may overshoot it.
   uint64_t memory_limit_bytes = 0;
   // Objs set aside for the headers of connections' segments: see header_reserve.h. What answers strangers does not get
   // them.

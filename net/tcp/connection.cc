@@ -201,7 +201,8 @@ size_t Connection::Send(absl::Span<const std::byte> bytes, SendFlags flags) {
       WaitForRoom();
       break;
     }
-    auto copy = zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(taken, piece));
+    // Not what headers would need: then nothing that is queued would ever be sent.
+    auto copy = core_.headers.Fill() ? zbuf::ZChain::CopyFrom(core_.slab, bytes.subspan(taken, piece)) : std::nullopt;
     if (!copy.has_value()) {
       NoteStarved();
       break;
@@ -230,7 +231,10 @@ zbuf::ZChain Connection::Read(size_t limit) {
     has_urgent_ = false;  // read past: 2^31 later it would look as if it lay ahead
   if (!CanReceive(state_)) return taken;
   const bool all = receiver_.readable_bytes() == 0;
-  if (receiver_.NeedsWindowUpdate(mss_) || acks_.OnRead(all, core_.config)) AckNow();
+  const uint32_t room = Room();
+  if (receiver_.NeedsWindowUpdate(mss_, room) || acks_.OnRead(all, core_.config)) AckNow();
+  if (room != UINT32_MAX) [[unlikely]]
+    NoteHeldDown();
   return taken;
 }
 

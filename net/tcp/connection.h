@@ -191,15 +191,24 @@ class Connection final : private timer::Timer {
   bool MayHold(uint32_t octets) const { return core_.held_bytes < core_.held_pressure || octets <= Share(); }
   // The most that each half may hold by the reserve.
   uint64_t Share() const;
+  // The same of the half that receives: who has nothing unread may always take a segment, until an eighth more than the
+  // bound is held. Two ends that have both queued too much for each other would else wait for ever.
+  uint64_t ReceiveShare() const;
+  bool MayReceive(uint32_t octets) const { return core_.held_bytes < core_.held_pressure || octets <= ReceiveShare(); }
+  // How much more may be received.
+  uint32_t Room() const;
   // Where there is room again: tells those who wait for it, and whose windows were held down.
   static void WakeWaiting(Core& core);
   uint16_t WindowUnderPressure();
+  // The peer has to hear of a larger window when the pressure is gone: no other occasion need come.
+  void NoteHeldDown();
   void WaitForRoom();
   // The persist timer's business: something waits for the peer's window alone.
   bool NeedsProbe() const { return sender_.NeedsProbe() || WaitsForWindow(); }
   // Nothing could be queued, because the peer takes nothing: see WaitForRoom().
   bool WaitsForWindow() const {
-    return waiting_for_room_ && sender_.queued_bytes() == 0 && sender_.window() == 0 && CanSend(state_);
+    return want_writable_ && waiting_for_room_ && sender_.queued_bytes() == 0 && sender_.window() == 0 &&
+           CanSend(state_);
   }
   // The window field of the next segment.
   uint16_t Window() {

@@ -44,7 +44,7 @@ bool Connection::IsPredicted(const Segment& s) const {
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
          sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
          receiver_.readable_slices() < core_.config.receive_slices_limit &&
-         MayHold(receiver_.held_bytes() + s.payload_bytes()) &&
+         MayReceive(receiver_.held_bytes() + s.payload_bytes()) &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
 
@@ -56,6 +56,7 @@ uint32_t Connection::OnPredicted(Segment& s, Time now) {
   const bool was_shut = sender_.window() == 0;
   sender_.SetWindow(window, s.seq, s.ack);  // s.seq is RCV.NXT: nothing newer has been seen
   if (was_shut) [[unlikely]] {
+    if (sender_.window() > 0) persist_count_ = 0;
     if (persisting_) SetRetransmitTimer(now);
     if (waiting_for_room_ && sender_.window() > 0) events |= WritableEvent();
   }
@@ -295,7 +296,10 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       *events |= WritableEvent();
       break;
   }
-  if (was_shut && waiting_for_room_ && sender_.window() > 0) *events |= WritableEvent();
+  if (was_shut && sender_.window() > 0) {
+    persist_count_ = 0;
+    if (waiting_for_room_) *events |= WritableEvent();
+  }
   FollowSender(now);
   NoteOutput();
   if (sender_.FinAcknowledged()) *events |= OnFinAcknowledged();

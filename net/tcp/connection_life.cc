@@ -35,7 +35,7 @@ uint32_t Connection::OnLifeTimer(Time now) {
 
 // RFC 9293 §3.8.4: only when idle (MUST-26), without data (SHLD-12), and one unanswered probe means nothing (MUST-29).
 uint32_t Connection::OnKeepAlive(Time now) {
-  if (sender_.flight() > 0 || sender_.HasUnsent()) {  // retransmission has an opinion already
+  if (sender_.flight() > 0 || sender_.HasUnsent() || WaitsForWindow()) {  // retransmission, or probing, has an opinion
     life_deadline_ = now + options().keep_alive_idle;
     return 0;
   }
@@ -114,7 +114,8 @@ bool Connection::UserTimeoutIsOver(Time now) const {
 bool Connection::GivesUp(uint32_t attempts) const {
   if (state_ == State::kSynSent || state_ == State::kSynReceived) return attempts > options().syn_retries;
   if (app_closed_) return attempts > options().closed_retries;
-  return options().user_timeout == Duration::Zero() && attempts > options().data_retries;
+  const bool times_out = options().user_timeout > Duration::Zero() && !WaitsForWindow();
+  return !times_out && attempts > options().data_retries;
 }
 
 void Connection::Account() {
@@ -157,23 +158,36 @@ void Connection::WakeWaiting(Core& core) {
   core.held_down.clear();
 }
 
-// What is offered will be taken. The peer has to hear of it when the pressure is gone: no other occasion need come.
-uint16_t Connection::WindowUnderPressure() {
-  const uint64_t share = Share();
+uint64_t Connection::ReceiveShare() const {
+  const bool may_overshoot = receiver_.held_bytes() == 0 && core_.held_bytes < core_.held_limit + core_.held_limit / 8;
+  return may_overshoot ? std::max<uint64_t>(Share(), mss_) : Share();
+}
+
+uint32_t Connection::Room() const {
+  if (core_.held_bytes < core_.held_pressure) return UINT32_MAX;
+  const uint64_t share = ReceiveShare();
   const uint64_t held = receiver_.held_bytes();
-  const uint64_t room = share > held ? std::min<uint64_t>(share - held, UINT32_MAX) : 0;
-  const uint16_t window = receiver_.Advertise(mss_, static_cast<uint32_t>(room));
-  if (!held_down_ && CanReceive(state_) && receiver_.NeedsWindowUpdate(mss_)) {
-    held_down_ = true;
-    core_.held_down.push_back(this);
-  }
+  return share > held ? static_cast<uint32_t>(std::min<uint64_t>(share - held, UINT32_MAX)) : 0;
+}
+
+// What is offered will be taken.
+uint16_t Connection::WindowUnderPressure() {
+  const uint16_t window = receiver_.Advertise(mss_, Room());
+  NoteHeldDown();
   return window;
+}
+
+void Connection::NoteHeldDown() {
+  if (held_down_ || !CanReceive(state_) || !receiver_.NeedsWindowUpdate(mss_)) return;
+  held_down_ = true;
+  core_.held_down.push_back(this);
 }
 
 // No acknowledgement of its own may be under way that would raise kWritable: others have taken the memory.
 void Connection::WaitForRoom() {
   if (MayHold(sender_.queued_bytes() + 1)) return;
   core_.counters.memory_waits.Increment();
+  if (sender_.queued_bytes() == 0 && sender_.window() == 0) NoteOutput();  // the persist timer: its update may be lost
   // Who waits for the peer first is told by its next segment.
   const bool empty = sender_.queued_bytes() == 0 && sender_.window() > 0;
   if (waiting_for_room_ && (!empty || waiting_empty_)) return;
@@ -185,7 +199,6 @@ void Connection::WaitForRoom() {
   } else {
     core_.waiting_for_room.push_back(this);
   }
-  if (WaitsForWindow()) NoteOutput();  // the word of an open window may be lost: the persist timer asks again
 }
 
 void Connection::SendReset() {

@@ -88,8 +88,13 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
   // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
   if (sender_.flight() > 0) {
     FollowSender(now);
-  } else if (complete && NeedsProbe() && !persisting_) {
-    SetRetransmitTimer(now);
+  } else if (complete && NeedsProbe()) {
+    if (!persisting_) {
+      SetRetransmitTimer(now);
+    } else if (owed_since_.is_infinite()) {  // the probing began with nothing queued
+      HeedUserTimeout(now);
+      Rearm();
+    }
   }
   if (complete) FollowSending(now);
   return complete;

@@ -75,14 +75,14 @@ bool Connection::MakeRoomFor(Segment* segment) {
   const bool in_order = s.seq == receiver_.nxt();
   // What fills a hole needs room, too: half the share is for that. Where it has none all the same, what lies ahead of
   // it goes, acknowledged or not (RFC 2018 §8), or both would wait for ever.
-  if (in_order && receiver_.has_out_of_order() && !MayHold(receiver_.held_bytes() + s.payload_bytes())) {
+  if (in_order && receiver_.has_out_of_order() && !MayReceive(receiver_.held_bytes() + s.payload_bytes())) {
     receiver_.DropOutOfOrder();
     Account();
   }
   const uint32_t held = receiver_.held_bytes();
-  if (!MayHold(in_order ? held + s.payload_bytes() : 2 * (held + s.payload_bytes()))) {
+  if (in_order ? !MayReceive(held + s.payload_bytes()) : !MayHold(2 * (held + s.payload_bytes()))) {
     core_.counters.memory_refused.Increment();
-    const uint64_t share = in_order ? Share() : 0;
+    const uint64_t share = in_order ? ReceiveShare() : 0;
     if (share <= held) return false;
     // Of a super-packet that is more than the share the beginning is taken, or nothing ever would be.
     s.TrimAfter(s.seq + static_cast<uint32_t>(share - held));
@@ -93,7 +93,7 @@ bool Connection::MakeRoomFor(Segment* segment) {
   const size_t limit = core_.config.receive_slices_limit;
   const size_t ahead = in_order ? 0 : receiver_.out_of_order().slices();
   if (receiver_.readable_slices() + ahead < limit) return true;
-  if (receiver_.readable_slices() >= limit / 2) receiver_.CopyTogether(core_.slab);
+  if (receiver_.readable_slices() >= limit / 2 && core_.headers.Fill()) receiver_.CopyTogether(core_.slab);
   return receiver_.readable_slices() + ahead < limit;
 }
 

@@ -46,7 +46,7 @@ class HeaderReserve {
   // How many are set aside now.
   size_t objs() const { return objs_.size(); }
 
- private:
+  // What came home first comes here, before payload has it. True: nothing is missing.
   bool Fill() {
     while (objs_.size() < target_) {
       std::byte* obj = slab_.Alloc(bytes_);
@@ -56,6 +56,7 @@ class HeaderReserve {
     return true;
   }
 
+ private:
   zbuf::Slab& slab_;
   const size_t bytes_;
   const size_t target_;

@@ -207,8 +207,8 @@ TEST(MemoryBound, OneThatEndsWithItsWindowHeldDownIsForgotten) {
 
 // Peers that never read have three quarters of it and no more: others go on, in both directions.
 TEST(MemoryBound, TheRestIsForThoseThatMove) {
-  StackConfig config = Bounded(20000);
-  config.receive_buffer_bytes = 4000;
+  StackConfig config = Bounded(400000);
+  config.receive_buffer_bytes = 40000;
   StackTester t(config);
   for (int i = 0; i < 30; ++i) {
     if (i > 0) t.NewPeer();
@@ -217,9 +217,9 @@ TEST(MemoryBound, TheRestIsForThoseThatMove) {
     t.In({});
     while (hog.Send(t.Chain(std::string(1000, 'h'))) == SendResult::kOk) {
     }
-    for (int j = 0; j < 4; ++j) t.Data(std::string(1000, 'x'));
+    for (int j = 0; j < 40; ++j) t.Data(std::string(1000, 'x'));
   }
-  EXPECT_LE(t.stack().held_bytes(), 16000u);
+  EXPECT_LE(t.stack().held_bytes(), 300000u + 30 * 1000 + 1000) << "a segment each, beyond three quarters";
   t.NewPeer().window = 0xffff;
   Connection& c = t.Establish();
   for (int i = 0; i < 20; ++i) {
@@ -324,12 +324,81 @@ TEST(MemoryBound, OneThatWaitsForAWindowAsksForIt) {
   t.In({});
   EXPECT_EQ(t.TakeEvents(), EventBits::kWritable);
   EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kOk);
-  // Room that came from elsewhere ends the asking.
   t.Poll();
   t.In({});
   t.TakeOut();
   t.Run(Duration::Seconds(10));
   EXPECT_EQ(t.stack().counters().window_probes.value(), 2u);
+}
+
+// Room that came from elsewhere, or that the application has used, ends the asking: nobody gives up on an idle peer.
+TEST(MemoryBound, OneThatHasRoomAgainDoesNotAsk) {
+  for (const bool window_opens : {false, true}) {
+    StackTester t(Bounded(10000));
+    t.Establish();
+    Connection& hog = *t.connection();
+    Peer& first = t.peer();
+    for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
+    t.NewPeer().window = 0;
+    Connection& c = t.Establish();
+    Peer& second = t.peer();
+    t.In({});
+    EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
+    t.Poll();
+    if (window_opens) {
+      t.In({.window = 5000});
+      EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kOk);
+      t.Poll();
+      t.In({.window = 0});  // acknowledged
+    } else {
+      t.SwitchTo(first);
+      EXPECT_GE(hog.Read().bytes(), 8000u);
+      t.Poll();
+      t.SwitchTo(second);
+    }
+    const uint64_t probes = t.stack().counters().window_probes.value();
+    t.Run(Duration::Seconds(3600));
+    EXPECT_EQ(c.state(), State::kEstablished) << window_opens;
+    EXPECT_LE(t.stack().counters().window_probes.value(), probes);
+  }
+}
+
+// What it waits for is no fault of its own, and its peer may be gone all the same.
+TEST(MemoryBound, OneThatWaitsForAWindowGivesUpWithAUserTimeoutToo) {
+  StackTester t(Bounded(10000));
+  t.Establish();
+  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
+  t.NewPeer().window = 0;
+  Connection& c = t.Establish();
+  ConnectionOptions options = c.options();
+  options.user_timeout = Duration::Seconds(5);
+  ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
+  t.Poll();
+  t.Run(Duration::Seconds(3600));
+  EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut);
+}
+
+// Its window probes are no keep-alive probes, of which a few unanswered ones end a connection.
+TEST(MemoryBound, OneThatWaitsForAWindowIsNotIdle) {
+  StackTester t(Bounded(10000));
+  t.Establish();
+  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
+  t.NewPeer().window = 0;
+  Connection& c = t.Establish();
+  ConnectionOptions options = c.options();
+  options.keep_alive = true;
+  options.keep_alive_idle = Duration::Milliseconds(100);
+  options.keep_alive_interval = Duration::Milliseconds(100);
+  options.keep_alive_probes = 1;
+  ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
+  t.In({});
+  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
+  t.Poll();
+  t.Run(Duration::Seconds(3600));
+  EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut) << "after all its probes";
+  EXPECT_EQ(t.stack().counters().keep_alive_probes.value(), 0u);
 }
 
 // A peer that is gone, and not merely full, does not answer: R2.
@@ -368,6 +437,28 @@ TEST(MemoryBound, AWindowOpensByTheShareAlone) {
   // Four times what is left. Without the pressure it would be the whole buffer.
   EXPECT_LE(t.last().header.window, 8000u);
   EXPECT_GE(t.last().header.window, 8000u - 2 * 1460);
+}
+
+// An application that reads a little at a time need not tell of a window that does not move.
+TEST(MemoryBound, ReadingUnderPressureSaysNothingThatIsNotNew) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = 12000;
+  config.initial_window_segments = 20;
+  StackTester t(config);
+  Connection& reader = t.Establish();
+  Peer& first = t.peer();
+  for (int i = 0; i < 12; ++i) t.Data(std::string(1000, 'x'));
+  t.NewPeer();
+  Connection& hog = t.Establish();
+  EXPECT_EQ(hog.Send(t.Chain(std::string(7900, 'h'))), SendResult::kOk);
+  t.Poll();
+  t.SwitchTo(first);
+  t.TakeOut();
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(reader.Read(100).bytes(), 100u);
+    t.Poll();
+  }
+  EXPECT_EQ(t.Out(), "");
 }
 
 }  // namespace

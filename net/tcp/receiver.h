@@ -109,7 +109,7 @@ class Receiver {
 
   // The window field to send. Moves the edge when the buffer has room for it to move by a worthwhile step (RFC 9293
   // §3.8.6.2.2, receiver's silly-window avoidance), never to the left.
-  // Not with `grow` false: memory is short, and what was promised is enough.
+  // `room`: memory is short, and so much more will be taken.
   uint16_t Advertise(uint32_t mss, uint32_t room = UINT32_MAX) {
     const uint32_t free = std::min(FreeBytes(), room);
     const SeqNum target = nxt_ + free;
@@ -119,14 +119,15 @@ class Receiver {
     }
     const uint32_t up = std::min<uint32_t>((window() + (1u << shift_) - 1) >> shift_, 0xffff);
     const SeqNum rounded = nxt_ + (up << shift_);
-    if (rounded > edge_ && rounded > target + buffer_bytes_ / 8) return static_cast<uint16_t>(window() >> shift_);
+    if (rounded > edge_ && rounded > nxt_ + FreeBytes() + buffer_bytes_ / 8)
+      return static_cast<uint16_t>(window() >> shift_);
     edge_ = Max(edge_, rounded);
     return static_cast<uint16_t>(up);
   }
 
   // True when the application has read enough that the peer should hear of it.
-  bool NeedsWindowUpdate(uint32_t mss) const {
-    const SeqNum target = nxt_ + FreeBytes();
+  bool NeedsWindowUpdate(uint32_t mss, uint32_t room = UINT32_MAX) const {
+    const SeqNum target = nxt_ + std::min(FreeBytes(), room);
     if (target <= edge_) return false;
     const auto step = static_cast<uint32_t>(target - edge_);
     return step >= std::min(Limit() / 2, std::max(2 * mss, Limit() / 4)) ||

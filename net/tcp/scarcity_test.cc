@@ -86,6 +86,26 @@ TEST(Scarcity, PayloadThatHasAllTheSlabStillLeaves) {
   EXPECT_EQ(t.stack().reserved_objs(), 4u);
 }
 
+// An application that waits for memory does not get what headers have used, or nothing that it queued would ever leave.
+TEST(Scarcity, NorDoesWhoWaitsForMemory) {
+  StackConfig config = StackTester::Plain();
+  config.header_reserve = 4;
+  StackTester t(config);
+  Connection& c = t.Establish();
+  t.Send(std::string(3000, 'x'));
+  t.TakeOut();
+  auto taken = TakeAllMemory(t);
+  for (int i = 0; i < 20; ++i) {
+    t.Run(c.sender().rtt().rto());
+    const std::string message(100, 'm');  // of a header's size class
+    EXPECT_EQ(c.Send(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(message.data()), message.size())), 0u) << i;
+    t.stack().Reap();
+    EXPECT_EQ(t.stack().reserved_objs(), 4u) << i;
+    if (c.state() == State::kClosed) break;
+  }
+  c.Abort();
+}
+
 TEST(Scarcity, StrangersDoNotGetTheReserve) {
   StackConfig config = StackTester::Plain();
   config.header_reserve = 4;

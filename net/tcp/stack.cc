@@ -194,6 +194,7 @@ void Stack::Flush(Time now, size_t limit, ip::OutBatch* out) {
 }
 
 size_t Stack::ReapFinished() {
+  core_.headers.Fill();
   for (Connection* connection : core_.starved) {
     connection->in_starved_ = false;
     if (!connection->finished_) connection->Post(EventBits::kWritable);

@@ -18,7 +18,7 @@ constexpr uint32_t kEcnBit = 1u << 5;
 
 uint64_t Tick(Time now) { return static_cast<uint64_t>(now.nanoseconds() / kSynCookieTick.nanoseconds()); }
 
-constexpr uint32_t kIsnMask = (1u << 20) - 1;  // the part that depends on the peer's ISN
+constexpr uint32_t kIsnMask = (1u << 22) - 1;  // the part that depends on the peer's ISN
 
 // The part that does not.
 uint32_t Upper(const Secret& secret, const wire::FourTuple& tuple, uint64_t tick) {

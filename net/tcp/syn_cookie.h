@@ -4,10 +4,11 @@
 // SYN cookies (RFC 4987 §3.6): a SYN-ACK that needs no memory, because the acknowledgement that answers it brings back
 // what there was to remember.
 //
-// The upper twelve bits of the initial sequence number are a keyed hash (SipHash) of the four-tuple and a clock of 64
+// The upper ten bits of the initial sequence number are a keyed hash (SipHash) of the four-tuple and a clock of 64
 // s, the rest one of the peer's ISN, too, plus the index of a segment size in a table of eight. Guessing one that holds
 // takes 2^28 tries, since two ticks of the clock are believed. The upper part tells a segment that has overtaken the
-// acknowledgement of the SYN-ACK, whose ISN nobody knows yet, from one of a connection that is gone. What else the
+// acknowledgement of the SYN-ACK, whose ISN nobody knows yet, from one of a connection
+// that is gone; but not where that, too, was opened by a cookie of late. What else the
 // peer's SYN offered rides in the low six bits of our timestamp, which the peer echoes: without timestamps there is no
 // window scaling, SACK or ECN on such a connection.
 //
@@ -31,7 +32,7 @@ SeqNum MakeSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum 
 // The segment size in `cookie`, if we made it for these ends at most two ticks ago.
 std::optional<uint16_t> ReadSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum peer_isn,
                                       SeqNum cookie, Time now);
-// Whether `cookie` may be ours, for these ends, whatever the peer's ISN was: of all numbers one in 2,048 may.
+// Whether `cookie` may be ours, for these ends, whatever the peer's ISN was: of all numbers one in 512 may.
 bool MayBeSynCookie(const Secret& secret, const wire::FourTuple& tuple, SeqNum cookie, Time now);
 
 // What rides in the timestamp.

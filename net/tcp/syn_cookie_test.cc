@@ -61,7 +61,7 @@ TEST(SynCookie, IsKnownByItsUpperBitsAlone) {
     other.remote.port = port;
     others += MayBeSynCookie(kSecret, other, MakeSynCookie(kSecret, kTuple, kIrs, 1460, At(1000)), At(1000));
   }
-  EXPECT_LE(others, 40);  // 10 expected
+  EXPECT_LE(others, 100);  // 39 expected
 }
 
 TEST(CookieOffer, RidesInTheTimestampAndNeverAhead) {

@@ -328,6 +328,53 @@ TEST(Transfer, MemoryMayRunOutForAWhile) {
   });
 }
 
+// Each end has queued more for the other than its memory likes, and neither reads for a while: then neither has a
+// window, nor memory. Found by reading; both would have waited for ever.
+TEST(Transfer, TwoThatHaveQueuedTooMuchForEachOtherGoOn) {
+  for (const size_t queued : {50'000u, 60'000u, 66'000u}) {
+    PairOptions options;
+    for (StackConfig& config : options.configs) {
+      config.memory_limit_bytes = 64 << 10;
+      config.receive_buffer_bytes = config.receive_buffer_max_bytes = 3000;
+    }
+    StackPair pair(options);
+    Connection* ends[2] = {};
+    size_t received[2] = {};
+    bool reads = false;
+    const auto read = [&](int i) {
+      if (ends[i] != nullptr && reads) received[i] += ends[i]->Read().bytes();
+    };
+    for (int i : {0, 1}) {
+      pair.host(i).on_event = [&, i](const Event& event) {
+        if (event.Has(EventBits::kAccepted) || event.Has(EventBits::kConnected)) {
+          ends[i] = event.connection;
+          EXPECT_EQ(ends[i]->Send(pair.host(i).memory.Chain(std::string(queued, 'q'))), SendResult::kOk);
+        }
+        read(i);
+      };
+    }
+    ASSERT_TRUE(pair.host(1).stack().Listen({pair.host(1).address, 80}).ok());
+    pair.At(pair.now(), [&] {
+      ASSERT_TRUE(pair.host(0)
+                      .stack()
+                      .Connect({pair.host(0).address, 0}, {pair.host(1).address, 80}, nullptr, pair.now())
+                      .ok());
+    });
+    pair.RunFor(Duration::Seconds(1));
+    pair.At(pair.now(), [&] {
+      reads = true;
+      read(0);
+      read(1);
+    });
+    EXPECT_TRUE(pair.RunUntil([&] { return received[0] == queued && received[1] == queued; }, Duration::Seconds(300)))
+        << queued << ": " << received[0] << " and " << received[1] << " " << pair.Describe();
+    pair.At(pair.now(), [&] {
+      for (Connection* end : ends) end->Abort();
+    });
+    pair.RunFor(Duration::Seconds(2));
+  }
+}
+
 TEST(Transfer, TheSameSeedGivesTheSameRun) {
   const auto hash = [](uint64_t seed) {
     std::mt19937_64 random(seed);

@@ -55,7 +55,7 @@ bool CpuHasAvx2() {
   unsigned a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) return false;
   unsigned state, high;
-  asm("xgetbv" : "=a"(state), "=d"(high) : "c"(0));
+  asm volatile("xgetbv" : "=a"(state), "=d"(high) : "c"(0));
   if ((state & kSseAndAvxState) != kSseAndAvxState) return false;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & bit_AVX2) != 0;
 #endif

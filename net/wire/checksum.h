@@ -29,7 +29,7 @@ constexpr uint16_t FoldSum(uint64_t sum) {
 }
 
 // Sums in the machine's own order, of 32-bit words and not folded: sums commute with byte swaps (RFC 1071 §2 (B)).
-// Below 2^33.
+// Below 2^37.
 inline constexpr size_t kShort = 64;
 uint64_t SumLong(const uint8_t* at, size_t size);
 inline uint64_t SumShort(const uint8_t* at, size_t size) {
@@ -107,7 +107,7 @@ class ChecksumAccumulator {
     odd_ ^= (size & 1) != 0;
   }
 
-  uint64_t sum_ = 0;  // in the machine's order; each Add adds < 2^33: no overflow within 2^31 pieces
+  uint64_t sum_ = 0;  // in the machine's order; each Add adds < 2^37: no overflow within 2^27 pieces
   bool odd_ = false;  // whether an odd number of bytes has been added
 };
 

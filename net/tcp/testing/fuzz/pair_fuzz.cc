@@ -255,7 +255,9 @@ class Pair {
       if (!flow.fin_asked) host.ShutdownWrite(flow);
       if (!flow.live || flow.connection->readable_bytes() > 0) continue;
       if (flow.told_fin && !flow.closed) host.Close(flow);
-      if (!flow.told_fin && flow.connection->state() == State::kFinWait2 && !peer.flow(i).live) host.Abort(flow);
+      if (aborted_[i] && !flow.told_fin && flow.connection->state() == State::kFinWait2 && !peer.flow(i).live) {
+        host.Abort(flow);
+      }
     }
   }
 

@@ -454,8 +454,8 @@ TEST(MemoryBound, ReadingUnderPressureSaysNothingThatIsNotNew) {
   t.Poll();
   t.SwitchTo(first);
   t.TakeOut();
-  for (int i = 0; i < 8; ++i) {
-    EXPECT_EQ(reader.Read(100).bytes(), 100u);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(reader.Read(500).bytes(), 500u);
     t.Poll();
   }
   EXPECT_EQ(t.Out(), "");

@@ -54,14 +54,11 @@ class Listener {
   void NoteCookie(Time now) { cookies_until_ = now + kCookieLife; }
   // An acknowledgement without a connection may answer a cookie of ours.
   bool ExpectsCookies(Time now) const { return now <= cookies_until_; }
-  // What follows such an acknowledgement may come before it.
-  bool ExpectsOvertaking(Time now) const { return now + kCookieLife - kLongestOvertaking <= cookies_until_; }
 
  private:
   wire::Endpoint local_;
   ListenOptions options_;
-  static constexpr Duration kCookieLife = Duration::Seconds(128);       // syn_cookie.h: two ticks
-  static constexpr Duration kLongestOvertaking = Duration::Seconds(1);  // a long round trip
+  static constexpr Duration kCookieLife = Duration::Seconds(128);  // syn_cookie.h: two ticks
 
   uint32_t half_open_ = 0;
   uint32_t waiting_ = 0;

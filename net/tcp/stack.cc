@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "luna/net/tcp/isn.h"
+#include "luna/net/tcp/syn_cookie.h"
 
 namespace luna::tcp {
 namespace {
@@ -32,7 +33,9 @@ bool CanBePeer(const wire::IpAddress& address) { return address.IsV4() && addres
 Stack::Stack(const StackConfig& config, zbuf::Slab& slab, stats::DropCounters& drops, Time now)
     : core_(Checked(config), slab, drops, now),
       table_(config.secret),
-      time_wait_(config.time_wait, config.time_wait_limit, config.secret) {}
+      time_wait_(config.time_wait, config.time_wait_limit, config.secret),
+      cookie_bars_(kSynCookieLife, config.time_wait_limit, config.secret),
+      now_(now) {}
 
 Stack::~Stack() {
   table_.ForEach([](Connection& connection) {
@@ -117,8 +120,7 @@ Event Stack::ToNobody(Segment& segment, Time now) {
   }
   Listener* listener = FindListener(segment.tuple.local);
   const TimeWaitRecord* old = time_wait_.Find(segment.tuple);
-  const bool waits = old != nullptr && !old->only_bars_cookie();
-  if (waits && (listener == nullptr || !Reopens(segment, *old))) {
+  if (old != nullptr && (listener == nullptr || !Reopens(segment, *old))) {
     InTimeWait(segment, now);
   } else if (listener != nullptr) {
     return ToListener(*listener, segment, now);
@@ -140,19 +142,16 @@ Event Stack::ToConnection(Connection& connection, Segment& segment, Time now) {
 void Stack::Settle(Connection& connection, Time now) {
   if (!table_.Erase(connection)) return;  // the place may belong to a successor already
   const bool waits = connection.state() == State::kTimeWait;
-  // Without a time: the application has ended what it never heard of.
-  if (!waits && (!connection.bars_cookie_ || now == Time())) return;
-  time_wait_.Add(connection.tuple(),
-                 {.snd_nxt = connection.sender_.max(),
-                  .rcv_nxt = connection.receiver_.nxt(),
-                  .ts_recent = connection.ts_recent_,
-                  .timestamps = connection.timestamps_,
-                  .bars_cookie = connection.bars_cookie_,
-                  .only_bars_cookie = !waits},
-                 now);
+  const TimeWaitValues values = {.snd_nxt = connection.sender_.max(),
+                                 .rcv_nxt = connection.receiver_.nxt(),
+                                 .ts_recent = connection.ts_recent_,
+                                 .timestamps = connection.timestamps_};
+  if (waits) time_wait_.Add(connection.tuple(), values, now);
+  if (connection.bars_cookie_) cookie_bars_.Add(connection.tuple(), values, now);
 }
 
 Event Stack::NextEvent(Time now) {
+  now_ = now;
   // Timers first: however many connections wait for memory, the time-outs that free it go on.
   while (timer::Timer* timer = core_.wheel.PopExpired(now)) {
     auto* connection = static_cast<Connection*>(timer);
@@ -169,6 +168,7 @@ Event Stack::NextEvent(Time now) {
     if (events != 0) return {connection, events};
   }
   time_wait_.Expire(now);
+  cookie_bars_.Expire(now);
   return {};
 }
 
@@ -208,7 +208,7 @@ size_t Stack::ReapFinished() {
       ++i;
       continue;
     }
-    Settle(*connection, Time());  // a no-op unless the application closed it outside every verb
+    Settle(*connection, now_);  // a no-op unless the application closed it outside every verb
     pool_.Delete(connection);
     finished[i] = finished.back();
     finished.pop_back();

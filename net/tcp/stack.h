@@ -108,10 +108,7 @@ class Stack {
   // Connections that are not closed, half-open ones included.
   size_t connections() const { return table_.size(); }
   size_t time_wait() const { return time_wait_.size(); }
-  bool IsInTimeWait(const wire::FourTuple& tuple) const {
-    const TimeWaitRecord* record = time_wait_.Find(tuple);
-    return record != nullptr && !record->only_bars_cookie();
-  }
+  bool IsInTimeWait(const wire::FourTuple& tuple) const { return time_wait_.Find(tuple) != nullptr; }
   // Payload that the connections hold: StackConfig::memory_limit_bytes bounds it.
   uint64_t held_bytes() const { return core_.held_bytes; }
   // Calls visit(Connection&) for each connection, in an order that is the same in every run with this secret. It may
@@ -149,6 +146,10 @@ class Stack {
   ConnectionPool pool_;
   TupleTable<Connection> table_;
   TimeWaitTable time_wait_;
+  // Connections that a cookie had opened, or one before them, and that have ended: while the cookie lives it opens none
+  // again, and what still comes is answered by a reset.
+  TimeWaitTable cookie_bars_;
+  Time now_;  // of the last NextEvent()
   absl::flat_hash_map<wire::Endpoint, std::unique_ptr<Listener>> listeners_;
   absl::flat_hash_map<wire::IpAddress, uint32_t> path_mtus_;  // those that differ from the link's
   std::array<uint32_t, 256> port_counters_{};                 // RFC 6056 §3.3.4's table

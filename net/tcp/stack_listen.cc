@@ -62,7 +62,7 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
   if (segment.Has(TcpFlags::kRst)) return {};  // first
   if (segment.Has(TcpFlags::kAck)) {           // second
     const bool may_be_cookie = !segment.Has(TcpFlags::kSyn) && listener.ExpectsCookies(now);
-    if (may_be_cookie && time_wait_.Find(segment.tuple) == nullptr) return ToCookie(listener, segment, now);
+    if (may_be_cookie && cookie_bars_.Find(segment.tuple) == nullptr) return ToCookie(listener, segment, now);
     core_.drops.Count(DropReason::kTcpUnacceptableAck);
     core_.ReplyReset(segment, now);
     return {};
@@ -72,21 +72,23 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
     return {};
   }
   const SynCookies cookies = core_.config.syn_cookies;
+  const bool is_new = time_wait_.Find(segment.tuple) == nullptr && cookie_bars_.Find(segment.tuple) == nullptr;
   if (listener.AcceptFull() || (listener.Full() && cookies == SynCookies::kOff)) {
     core_.drops.Count(DropReason::kTcpListenBacklogFull);
-  } else if ((listener.Full() || cookies == SynCookies::kAlways) && time_wait_.Find(segment.tuple) == nullptr) {
-    // Not where a TIME-WAIT record stands, which would take the cookie's answer for its own.
+  } else if ((listener.Full() || cookies == SynCookies::kAlways) && is_new) {
+    // Not where a record stands, which would take the cookie's answer for its own, or bar it.
     SendCookie(listener, segment, now);
   } else if (table_.size() >= core_.config.max_connections) {
     core_.drops.Count(DropReason::kTcpConnectionLimit);
   } else {
     SeqNum iss = InitialSequenceNumber(core_.config.secret, segment.tuple, now);
-    bool bars_cookie = false;
-    if (const TimeWaitRecord* old = time_wait_.Find(segment.tuple)) {
+    const bool bars_cookie = cookie_bars_.Find(segment.tuple) != nullptr;
+    for (TimeWaitTable* records : {&time_wait_, &cookie_bars_}) {
+      const TimeWaitRecord* old = records->Find(segment.tuple);
+      if (old == nullptr) continue;
       // RFC 9293 §3.4.3: beyond every number of the previous incarnation, which may have outrun the ISN clock.
       if (iss <= old->snd_nxt()) iss = old->snd_nxt() + kIssStep;
-      bars_cookie = old->bars_cookie();
-      time_wait_.Remove(segment.tuple);
+      records->Remove(segment.tuple);
     }
     OpenPassive(listener, segment, iss, now)->bars_cookie_ = bars_cookie;
   }
@@ -146,10 +148,9 @@ Event Stack::ToCookie(Listener& listener, Segment& segment, Time now) {
   const auto mss = ReadSynCookie(secret, segment.tuple, irs, iss, now);
   if (!mss.has_value()) {
     core_.drops.Count(DropReason::kTcpBadCookie);
-    // What has overtaken the acknowledgement is no reason for a RST: it will come again. Later it speaks of a
-    // connection that was opened by a cookie and has ended.
-    const bool overtook = listener.ExpectsOvertaking(now) && MayBeSynCookie(secret, segment.tuple, iss, now);
-    if (!overtook) core_.ReplyReset(segment, now);
+    // What has overtaken the acknowledgement is no reason for a RST: it will come again. (A connection that the cookie
+    // has opened, and that has ended, is in cookie_bars_.)
+    if (!MayBeSynCookie(secret, segment.tuple, iss, now)) core_.ReplyReset(segment, now);
     return {};
   }
   if (listener.AcceptFull() || table_.size() >= core_.config.max_connections) {

@@ -8,7 +8,7 @@
 // s, the rest one of the peer's ISN, too, plus the index of a segment size in a table of eight. Guessing one that holds
 // takes 2^28 tries, since two ticks of the clock are believed. The upper part tells a segment that has overtaken the
 // acknowledgement of the SYN-ACK, whose ISN nobody knows yet, from one of a connection
-// that is gone; but not where that, too, was opened by a cookie of late. What else the
+// that is gone, unless that was opened by a cookie, too, and of late: the stack remembers those. What else the
 // peer's SYN offered rides in the low six bits of our timestamp, which the peer echoes: without timestamps there is no
 // window scaling, SACK or ECN on such a connection.
 //

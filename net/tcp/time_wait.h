@@ -31,10 +31,6 @@ struct TimeWaitValues {
   SeqNum rcv_nxt;
   uint32_t ts_recent = 0;
   bool timestamps = false;
-  // A cookie had opened the connection, or one before it.
-  bool bars_cookie = false;
-  // It does nothing else: the connection has ended otherwise than in TIME-WAIT.
-  bool only_bars_cookie = false;
 };
 
 class TimeWaitRecord {
@@ -44,15 +40,11 @@ class TimeWaitRecord {
   SeqNum rcv_nxt() const { return rcv_nxt_; }
   uint32_t ts_recent() const { return ts_recent_; }
   bool timestamps() const { return (expires_ & kTimestamps) != 0; }
-  bool bars_cookie() const { return (expires_ & kBarsCookie) != 0; }
-  bool only_bars_cookie() const { return (expires_ & kOnlyBarsCookie) != 0; }
 
  private:
   friend class TimeWaitTable;
   static constexpr int64_t kTimestamps = 1;
-  static constexpr int64_t kOnlyBarsCookie = 2;
-  static constexpr int64_t kBarsCookie = 4;
-  static constexpr int64_t kFlags = kTimestamps | kOnlyBarsCookie | kBarsCookie;
+  static constexpr int64_t kFlags = kTimestamps;
 
   Time expires() const { return Time::FromNanoseconds(expires_ & ~kFlags); }
 
@@ -80,9 +72,7 @@ class TimeWaitTable {
     TimeWaitRecord& record = records_[slot];
     record.tuple_ = tuple;
     record.expires_ = ((now + duration_).nanoseconds() & ~TimeWaitRecord::kFlags) |
-                      (values.timestamps ? TimeWaitRecord::kTimestamps : 0) |
-                      (values.bars_cookie ? TimeWaitRecord::kBarsCookie : 0) |
-                      (values.only_bars_cookie ? TimeWaitRecord::kOnlyBarsCookie : 0);
+                      (values.timestamps ? TimeWaitRecord::kTimestamps : 0);
     record.snd_nxt_ = values.snd_nxt;
     record.rcv_nxt_ = values.rcv_nxt;
     record.ts_recent_ = values.ts_recent;
@@ -104,8 +94,7 @@ class TimeWaitTable {
   TimeWaitRecord* Extend(TimeWaitRecord* record, Time now) {
     if (now + duration_ - record->expires() < duration_ / 8) return record;
     const wire::FourTuple tuple = record->tuple_;
-    Add(tuple, {record->snd_nxt_, record->rcv_nxt_, record->ts_recent_, record->timestamps(), record->bars_cookie()},
-        now);
+    Add(tuple, {record->snd_nxt_, record->rcv_nxt_, record->ts_recent_, record->timestamps()}, now);
     return Find(tuple);
   }
 

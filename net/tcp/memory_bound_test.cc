@@ -299,16 +299,26 @@ TEST(MemoryBound, NothingAheadOfAHoleIsKeptNearIt) {
   EXPECT_EQ(t.stack().held_bytes(), 1508u);
 }
 
-// With nothing queued there is no octet to probe the window with, and its update may be lost.
-TEST(MemoryBound, OneThatWaitsForAWindowAsksForIt) {
-  StackTester t(Bounded(10000));
+// Of a stack Bounded(10000): another holds most of the memory, and the peer's window is shut.
+Connection& EstablishWithoutRoom(StackTester& t) {
   t.Establish();
   for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
   t.NewPeer().window = 0;
   Connection& c = t.Establish();
   t.In({});
+  return c;
+}
+
+void Wait(StackTester& t, Connection& c) {
   EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
   t.Poll();
+}
+
+// With nothing queued there is no octet to probe the window with, and its update may be lost.
+TEST(MemoryBound, OneThatWaitsForAWindowAsksForIt) {
+  StackTester t(Bounded(10000));
+  Connection& c = EstablishWithoutRoom(t);
+  Wait(t, c);
   t.TakeOut();
   t.TakeEvents();
   for (const uint64_t probes : {1u, 2u}) {
@@ -366,16 +376,11 @@ TEST(MemoryBound, OneThatHasRoomAgainDoesNotAsk) {
 // What it waits for is no fault of its own, and its peer may be gone all the same.
 TEST(MemoryBound, OneThatWaitsForAWindowGivesUpWithAUserTimeoutToo) {
   StackTester t(Bounded(10000));
-  t.Establish();
-  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
-  t.NewPeer().window = 0;
-  Connection& c = t.Establish();
+  Connection& c = EstablishWithoutRoom(t);
   ConnectionOptions options = c.options();
   options.user_timeout = Duration::Seconds(5);
   ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
-  t.In({});
-  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
-  t.Poll();
+  Wait(t, c);
   t.Run(Duration::Seconds(3600));
   EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut);
 }
@@ -383,19 +388,14 @@ TEST(MemoryBound, OneThatWaitsForAWindowGivesUpWithAUserTimeoutToo) {
 // Its window probes are no keep-alive probes, of which a few unanswered ones end a connection.
 TEST(MemoryBound, OneThatWaitsForAWindowIsNotIdle) {
   StackTester t(Bounded(10000));
-  t.Establish();
-  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
-  t.NewPeer().window = 0;
-  Connection& c = t.Establish();
+  Connection& c = EstablishWithoutRoom(t);
   ConnectionOptions options = c.options();
   options.keep_alive = true;
   options.keep_alive_idle = Duration::Milliseconds(100);
   options.keep_alive_interval = Duration::Milliseconds(100);
   options.keep_alive_probes = 1;
   ASSERT_TRUE(c.SetOptions(options, t.now()).ok());
-  t.In({});
-  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
-  t.Poll();
+  Wait(t, c);
   t.Run(Duration::Seconds(3600));
   EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut) << "after all its probes";
   EXPECT_EQ(t.stack().counters().keep_alive_probes.value(), 0u);
@@ -404,13 +404,8 @@ TEST(MemoryBound, OneThatWaitsForAWindowIsNotIdle) {
 // A peer that is gone, and not merely full, does not answer: R2.
 TEST(MemoryBound, OneThatWaitsForAWindowGivesUp) {
   StackTester t(Bounded(10000));
-  t.Establish();
-  for (int i = 0; i < 9; ++i) t.Data(std::string(1000, 'h'));
-  t.NewPeer().window = 0;
-  Connection& c = t.Establish();
-  t.In({});
-  EXPECT_EQ(c.Send(t.Chain("c")), SendResult::kBackpressure);
-  t.Poll();
+  Connection& c = EstablishWithoutRoom(t);
+  Wait(t, c);
   t.Run(Duration::Seconds(3600));
   EXPECT_EQ(c.state(), State::kClosed);
   EXPECT_EQ(c.close_reason(), CloseReason::kTimedOut);

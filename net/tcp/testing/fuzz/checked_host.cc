@@ -169,15 +169,18 @@ Cause CheckedHost::Classify(const Flow& flow, absl::string_view bytes) const {
     const bool shut = c->receiver().window() == 0 && h.Has(TcpFlags::kSyn);
     return seq == c->receiver().nxt() && !shut ? Cause::kRstGood : Cause::kRstOther;
   }
+  const auto payload = static_cast<uint32_t>(bytes.size() - h.header_length);
+  const SeqNum text = seq + (h.Has(TcpFlags::kSyn) ? 1 : 0);
   if (h.Has(TcpFlags::kSyn)) {
     if (!has_ack) return Cause::kSyn;
+    const bool late = state == TupleState::kSynReceived && flow.closed && payload > 0;
+    if (late && acks_syn && text + payload > c->receiver().nxt()) return Cause::kDataAfterClose;
     return opening && acks_syn ? Cause::kSynAckGood : Cause::kSynAckOther;
   }
   if (!has_ack) return Cause::kNoAck;
-  const auto payload = static_cast<uint32_t>(bytes.size() - h.header_length);
   const bool reads =
       state == TupleState::kSynReceived || state == TupleState::kFinWait1 || state == TupleState::kFinWait2;
-  if (c != nullptr && reads && flow.closed && payload > 0 && seq + payload > c->receiver().nxt()) {
+  if (c != nullptr && reads && flow.closed && payload > 0 && text + payload > c->receiver().nxt()) {
     return Cause::kDataAfterClose;
   }
   const bool acks_fin =

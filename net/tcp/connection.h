@@ -191,12 +191,11 @@ class Connection final : private timer::Timer {
   bool MayHold(uint32_t octets) const { return core_.held_bytes < core_.held_pressure || octets <= Share(); }
   // The most that each half may hold by the reserve.
   uint64_t Share() const;
-  // The same of the half that receives: who has nothing unread may always take a segment, until an eighth more than the
-  // bound is held. Two ends that have both queued too much for each other would else wait for ever.
-  uint64_t ReceiveShare() const;
-  bool MayReceive(uint32_t octets) const { return core_.held_bytes < core_.held_pressure || octets <= ReceiveShare(); }
   // How much more may be received.
-  uint32_t Room() const;
+  uint32_t Room() const { return core_.held_bytes < core_.held_pressure ? UINT32_MAX : RoomUnderPressure(); }
+  // The share, less what is held. Who has nothing unread may always take a segment, until an eighth more than the bound
+  // is held: two ends that have both queued too much for each other would else wait for ever.
+  uint32_t RoomUnderPressure() const;
   // Where there is room again: tells those who wait for it, and whose windows were held down.
   static void WakeWaiting(Core& core);
   uint16_t WindowUnderPressure();

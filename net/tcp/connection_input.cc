@@ -43,8 +43,7 @@ bool Connection::IsPredicted(const Segment& s) const {
          s.payload_bytes() <= receiver_.window() && !receiver_.has_out_of_order() && !fin_pending_ && !app_closed_ &&
          !read_shut_ && s.ecn != ip::Ecn::kCe && s.ack >= sender_.una() && s.ack <= sender_.nxt() &&
          sender_.IsQuiet() && s.options.sack_count == 0 && (s.payload_bytes() > 0 || s.ack > sender_.una()) &&
-         receiver_.readable_slices() < core_.config.receive_slices_limit &&
-         MayReceive(receiver_.held_bytes() + s.payload_bytes()) &&
+         receiver_.readable_slices() < core_.config.receive_slices_limit && s.payload_bytes() <= Room() &&
          (!timestamps_ || (s.options.has_timestamp && static_cast<int32_t>(s.options.tsval - ts_recent_) >= 0));
 }
 

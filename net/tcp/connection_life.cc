@@ -158,21 +158,16 @@ void Connection::WakeWaiting(Core& core) {
   core.held_down.clear();
 }
 
-uint64_t Connection::ReceiveShare() const {
-  const bool may_overshoot = receiver_.held_bytes() == 0 && core_.held_bytes < core_.held_limit + core_.held_limit / 8;
-  return may_overshoot ? std::max<uint64_t>(Share(), mss_) : Share();
-}
-
-uint32_t Connection::Room() const {
-  if (core_.held_bytes < core_.held_pressure) return UINT32_MAX;
-  const uint64_t share = ReceiveShare();
+uint32_t Connection::RoomUnderPressure() const {
   const uint64_t held = receiver_.held_bytes();
+  const bool may_overshoot = held == 0 && core_.held_bytes < core_.held_limit + core_.held_limit / 8;
+  const uint64_t share = may_overshoot ? std::max<uint64_t>(Share(), mss_) : Share();
   return share > held ? static_cast<uint32_t>(std::min<uint64_t>(share - held, UINT32_MAX)) : 0;
 }
 
 // What is offered will be taken.
 uint16_t Connection::WindowUnderPressure() {
-  const uint16_t window = receiver_.Advertise(mss_, Room());
+  const uint16_t window = receiver_.Advertise(mss_, RoomUnderPressure());
   NoteHeldDown();
   return window;
 }

@@ -75,17 +75,16 @@ bool Connection::MakeRoomFor(Segment* segment) {
   const bool in_order = s.seq == receiver_.nxt();
   // What fills a hole needs room, too: half the share is for that. Where it has none all the same, what lies ahead of
   // it goes, acknowledged or not (RFC 2018 §8), or both would wait for ever.
-  if (in_order && receiver_.has_out_of_order() && !MayReceive(receiver_.held_bytes() + s.payload_bytes())) {
+  if (in_order && receiver_.has_out_of_order() && s.payload_bytes() > Room()) {
     receiver_.DropOutOfOrder();
     Account();
   }
-  const uint32_t held = receiver_.held_bytes();
-  if (in_order ? !MayReceive(held + s.payload_bytes()) : !MayHold(2 * (held + s.payload_bytes()))) {
+  if (in_order ? s.payload_bytes() > Room() : !MayHold(2 * (receiver_.held_bytes() + s.payload_bytes()))) {
     core_.counters.memory_refused.Increment();
-    const uint64_t share = in_order ? ReceiveShare() : 0;
-    if (share <= held) return false;
-    // Of a super-packet that is more than the share the beginning is taken, or nothing ever would be.
-    s.TrimAfter(s.seq + static_cast<uint32_t>(share - held));
+    const uint32_t room = in_order ? Room() : 0;
+    if (room == 0) return false;
+    // Of a super-packet that is more than the room the beginning is taken, or nothing ever would be.
+    s.TrimAfter(s.seq + room);
     AckNow();
   }
   // Many tiny segments pin an obj each. The window has promised room for their octets: they are copied together. What

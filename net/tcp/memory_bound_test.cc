@@ -26,6 +26,14 @@ StackConfig Bounded(uint64_t bytes) {
   return config;
 }
 
+// To 20,000, and whatever is queued leaves at once.
+StackConfig BoundedWithBuffer(uint32_t receive_buffer_bytes) {
+  StackConfig config = Bounded(20000);
+  config.receive_buffer_bytes = receive_buffer_bytes;
+  config.initial_window_segments = 20;
+  return config;
+}
+
 TEST(MemoryBound, CountsWhatIsHeldAndLetsGo) {
   StackTester t(Bounded(0));
   Connection& c = t.Establish();
@@ -155,10 +163,7 @@ TEST(MemoryBound, PayloadIsRefused) {
 
 // Whose window was held down hears of it when others have let go.
 TEST(MemoryBound, WindowsOpenWhenItIsOver) {
-  StackConfig config = Bounded(20000);
-  config.receive_buffer_bytes = 8000;
-  config.initial_window_segments = 20;
-  StackTester t(config);
+  StackTester t(BoundedWithBuffer(8000));
   Connection& reader = t.Establish();
   Peer& first = t.peer();
   Peer& second = t.NewPeer();
@@ -184,10 +189,7 @@ TEST(MemoryBound, WindowsOpenWhenItIsOver) {
 }
 
 TEST(MemoryBound, OneThatEndsWithItsWindowHeldDownIsForgotten) {
-  StackConfig config = Bounded(20000);
-  config.receive_buffer_bytes = 4000;
-  config.initial_window_segments = 20;
-  StackTester t(config);
+  StackTester t(BoundedWithBuffer(4000));
   Connection& reader = t.Establish();
   Peer& first = t.peer();
   Peer& second = t.NewPeer();
@@ -413,10 +415,7 @@ TEST(MemoryBound, OneThatWaitsForAWindowGivesUp) {
 
 // What is offered near the bound will be taken.
 TEST(MemoryBound, AWindowOpensByTheShareAlone) {
-  StackConfig config = Bounded(20000);
-  config.receive_buffer_bytes = 12000;
-  config.initial_window_segments = 20;
-  StackTester t(config);
+  StackTester t(BoundedWithBuffer(12000));
   Connection& reader = t.Establish();
   Peer& first = t.peer();
   t.NewPeer();
@@ -436,10 +435,7 @@ TEST(MemoryBound, AWindowOpensByTheShareAlone) {
 
 // An application that reads a little at a time need not tell of a window that does not move.
 TEST(MemoryBound, ReadingUnderPressureSaysNothingThatIsNotNew) {
-  StackConfig config = Bounded(20000);
-  config.receive_buffer_bytes = 12000;
-  config.initial_window_segments = 20;
-  StackTester t(config);
+  StackTester t(BoundedWithBuffer(12000));
   Connection& reader = t.Establish();
   Peer& first = t.peer();
   for (int i = 0; i < 12; ++i) t.Data(std::string(1000, 'x'));

@@ -227,6 +227,7 @@ class Connection final : private timer::Timer {
   uint32_t OnPredicted(Segment& segment, Time now);
   uint32_t InSynSent(Segment& segment, Time now);
   uint32_t InSynchronised(Segment& segment, Time now);
+  bool AcknowledgesOurSyn(const Segment& s, Time now);
   bool PassesPaws(const Segment& segment, Time now);
   bool CheckSequence(Segment& segment, Time now);
   // Not further back than a whole window.

@@ -128,6 +128,7 @@ void Connection::LearnSynOptions(const Segment& s, Time now) {
 // --- All other states (RFC 9293 §3.10.7.4) ---
 
 uint32_t Connection::InSynchronised(Segment& s, Time now) {
+  if (state_ == State::kSynReceived && !AcknowledgesOurSyn(s, now)) return 0;
   if (!PassesPaws(s, now)) return 0;
   if (!CheckSequence(s, now)) return OnOldAck(s, now);        // first: the sequence number
   if (s.Has(TcpFlags::kRst)) return OnReset(s, now);          // second
@@ -142,6 +143,18 @@ uint32_t Connection::InSynchronised(Segment& s, Time now) {
   if (s.Has(TcpFlags::kUrg)) events |= OnUrgent(s);  // sixth
   events |= OnText(s, now);                          // seventh
   return events | OnFin(s, now);                     // eighth
+}
+
+// RFC 9293 §3.5.2, second group: before we are synchronised an acknowledgement of what we have not sent is answered by
+// a reset, whatever its sequence number. §3.10.7.4 would answer an unacceptable number by an ACK first; but where an
+// old duplicate of a SYN has opened this connection, the peer's end is another incarnation, which answers that ACK by
+// its own: neither would learn the truth until one of them gives up. Linux resets, too.
+bool Connection::AcknowledgesOurSyn(const Segment& s, Time now) {
+  if (!s.Has(TcpFlags::kAck) || s.Has(TcpFlags::kRst)) return true;
+  if (s.ack > sender_.una() && s.ack <= sender_.nxt()) return true;
+  core_.drops.Count(DropReason::kTcpUnacceptableAck);
+  core_.ReplyReset(s, now);
+  return false;
 }
 
 // RFC 7323 §5.3 R1. A RST is exempt; so is a segment without the option (it may come from a middlebox).
@@ -306,11 +319,6 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
 }
 
 bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events) {
-  if (s.ack <= sender_.una() || s.ack > sender_.nxt()) {
-    core_.drops.Count(DropReason::kTcpUnacceptableAck);
-    core_.ReplyReset(s, now);
-    return false;
-  }
   if (half_open_ && listener_->AcceptFull()) {
     core_.drops.Count(DropReason::kTcpListenBacklogFull);
     return false;

@@ -14,8 +14,8 @@ using stats::DropReason;
 using wire::TcpFlags;
 
 uint32_t Connection::OnSegment(Segment& segment, Time now) {
-  ++segments_in_;
-  if (segment.payload_bytes() > 0) ++data_segments_in_;
+  segments_in_ += segment.joined;
+  if (segment.payload_bytes() > 0) data_segments_in_ += segment.joined;
   const uint32_t una = sender_.una().raw();
   const uint32_t nxt = receiver_.nxt().raw();
   const uint32_t events = Process(segment, now);

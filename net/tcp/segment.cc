@@ -79,6 +79,8 @@ DropReason ParseSegment(ip::Datagram&& datagram, Segment* out) {
   out->urgent = header.urgent_pointer;
   out->ecn = datagram.ecn;
   out->arrival = datagram.packet.rx.arrival;
+  out->joined = 1;
+  out->options = wire::TcpOptions();
   wire::ParseTcpOptions(header.Options(bytes), &out->options);
   data.TrimFront(header.header_length);
   out->payload = std::move(data);

@@ -24,7 +24,8 @@ struct Segment {
   uint16_t window = 0;  // as on the wire, unscaled
   uint16_t urgent = 0;
   ip::Ecn ecn = ip::Ecn::kNotEct;
-  Time arrival;  // when the burst was taken from the device
+  uint16_t joined = 1;  // segments that came, where several were made one (coalesce.h)
+  Time arrival;         // when the burst was taken from the device
   wire::TcpOptions options;
   zbuf::ZChain payload;
 

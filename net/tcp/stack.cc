@@ -97,13 +97,21 @@ uint16_t Stack::ChoosePort(const wire::Endpoint& local, const wire::Endpoint& re
 }
 
 Event Stack::Ingest(ip::Datagram&& datagram, Time now) {
-  core_.counters.segments_in.Increment();
   Segment segment;
-  if (const DropReason reason = ParseSegment(std::move(datagram), &segment); reason != DropReason::kNone) {
+  return Parse(std::move(datagram), now, &segment) ? Ingest(segment, now) : Event{};
+}
+
+bool Stack::Parse(ip::Datagram&& datagram, Time now, Segment* out) {
+  core_.counters.segments_in.Increment();
+  if (const DropReason reason = ParseSegment(std::move(datagram), out); reason != DropReason::kNone) {
     core_.drops.Count(reason);
-    return {};
+    return false;
   }
-  if (segment.arrival == Time()) segment.arrival = now;  // a device that does not say
+  if (out->arrival == Time()) out->arrival = now;  // a device that does not say
+  return true;
+}
+
+Event Stack::Ingest(Segment& segment, Time now) {
   if (Connection* connection = table_.Find(segment.tuple)) [[likely]] {
     if (!connection->finished_) [[likely]]
       return ToConnection(*connection, segment, now);

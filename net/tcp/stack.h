@@ -71,6 +71,9 @@ class Stack {
 
   // --- The verbs ---
   Event Ingest(ip::Datagram&& datagram, Time now);
+  // The same in two steps, for who joins segments of a burst in between (coalesce.h). False: refused, and counted.
+  bool Parse(ip::Datagram&& datagram, Time now, Segment* out);
+  Event Ingest(Segment& segment, Time now);
   // An event that no packet carried. Call until it returns none.
   Event NextEvent(Time now);
   // Appends segments to `out` until it holds `limit`. What does not fit, or finds no memory, leaves with a later call.

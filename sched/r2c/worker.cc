@@ -55,19 +55,33 @@ bool Worker::RunOnce() {
   return busy;
 }
 
-// What one connection gets in a row is one event: its octets come together, and no header is touched for that.
+// What one connection gets in a row is one segment to TCP where it can be (coalesce.h), and one event to the
+// application: its octets come together.
 void Worker::ProcessInline(size_t frames) {
   tcp::Event event;
+  tcp::Segment* held = nullptr;
   for (size_t i = 0; i < frames; ++i) {
-    const tcp::Event next = Ingest(std::move(received_[i]));
-    if (!next) continue;
-    if (event && next.connection != event.connection) {
-      Complete(event);
-      event = {};
+    tcp::Segment& next = segments_[held == &segments_[0]];
+    if (!Parse(std::move(received_[i]), &next)) continue;
+    if (held != nullptr) {
+      if (tcp::Coalesce(held, &next)) continue;
+      Ingest(*held, &event);
     }
-    event = {next.connection, event.what | next.what};
+    held = &next;
   }
+  if (held != nullptr) Ingest(*held, &event);
   if (event) Complete(event);
+}
+
+void Worker::Ingest(tcp::Segment& segment, tcp::Event* event) {
+  const tcp::Event next = parts_.stack->Ingest(segment, now_);
+  segment.payload.Clear();
+  if (!next) return;
+  if (*event && next.connection != event->connection) {
+    Complete(*event);
+    *event = {};
+  }
+  *event = {next.connection, event->what | next.what};
 }
 
 // An answer leaves right behind its request; bare acknowledgements wait for the end of the burst (MUST-59).
@@ -78,21 +92,21 @@ void Worker::Complete(const tcp::Event& event) {
 
 size_t Worker::ReceiveBurst() { return parts_.io->ReceiveBurst(absl::MakeSpan(received_), now_); }
 
-tcp::Event Worker::Ingest(pmd::Packet&& frame) {
+bool Worker::Parse(pmd::Packet&& frame, tcp::Segment* out) {
   ip::Datagram datagram;
   switch (parts_.ingress->Accept(std::move(frame), &datagram)) {
     case ip::Ingress::Verdict::kDatagram:
-      return parts_.stack->Ingest(std::move(datagram), now_);
+      return parts_.stack->Parse(std::move(datagram), now_, out);
     case ip::Ingress::Verdict::kIcmp:
       TakeIcmp(datagram.packet.data);
-      return {};
+      return false;
     case ip::Ingress::Verdict::kArp:
       if (parts_.arp != nullptr) parts_.arp->Accept(std::move(datagram.packet), now_, frames_);
-      return {};
+      return false;
     case ip::Ingress::Verdict::kDropped:
-      return {};
+      return false;
   }
-  return {};
+  return false;
 }
 
 // What comes of it is posted, and delivered with the timers' events.

@@ -25,6 +25,8 @@
 #include "luna/net/ip/egress.h"
 #include "luna/net/ip/ingress.h"
 #include "luna/net/pmd/packet_io.h"
+#include "luna/net/tcp/coalesce.h"
+#include "luna/net/tcp/segment.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/clock.h"
@@ -116,7 +118,10 @@ class Worker {
   size_t ReceiveBurst();
   void ProcessInline(size_t frames);
   void Complete(const tcp::Event& event);
-  tcp::Event Ingest(pmd::Packet&& frame);
+  // False: no segment, and dealt with.
+  bool Parse(pmd::Packet&& frame, tcp::Segment* out);
+  // Hands `segment` to TCP and its event on to `event`; that, when it is of another connection, is completed first.
+  void Ingest(tcp::Segment& segment, tcp::Event* event);
   void TakeIcmp(const zbuf::ZChain& message);
   void Deliver(const tcp::Event& event);
   void Flush();
@@ -135,6 +140,7 @@ class Worker {
   const WorkerOptions options_;
   Time now_;
   std::vector<pmd::Packet> received_;
+  tcp::Segment segments_[2];         // the one that may still grow, and the next
   ip::OutBatch batch_;               // from TCP to IP
   std::vector<pmd::Packet> frames_;  // from IP to the device; front ones first
   bool link_was_up_ = false;

@@ -150,12 +150,18 @@ TEST(Worker, WhatComesInARowComesTogether) {
   ASSERT_EQ(first.connection->Send(Bytes(message)), message.size());
   ASSERT_EQ(second.connection->Send(Bytes(message)), message.size());
   first.connection->ShutdownWrite();
+  const uint64_t segments_before = hosts.b().stack().counters().segments_in.value();
+  const uint64_t fast_before = hosts.b().stack().counters().fast_path_segments.value();
   hosts.a().worker().RunOnce();
   hosts.b().worker().RunOnce();
   ASSERT_EQ(server.pieces.size(), 2u);
   EXPECT_NE(server.pieces[0].first, server.pieces[1].first);
   for (const auto& [connection, bytes] : server.pieces) EXPECT_EQ(bytes, message.size());
   EXPECT_EQ(server.received, message + message);
+  const tcp::StackCounters& counters = hosts.b().stack().counters();
+  EXPECT_EQ(counters.segments_in.value() - segments_before, 8u) << "four each";
+  EXPECT_EQ(counters.fast_path_segments.value() - fast_before, 2u)
+      << "joined before TCP saw them, all but the one with the FIN";
   EXPECT_EQ(server.calls.back(), "readable") << "the FIN is told behind its connection's octets";
   EXPECT_EQ(std::count(server.calls.begin(), server.calls.end(), "peer closed"), 1);
   second.connection->ShutdownWrite();

@@ -67,7 +67,7 @@ void ZChain::AppendSlow(ZSlice&& slice) {
   AppendWhereRoomIs(std::move(slice));
 }
 
-void ZChain::Append(ZChain&& other) {
+void ZChain::AppendChain(ZChain&& other) {
   DCHECK(&other != this);
   if (count_ == 0) {
     *this = std::move(other);

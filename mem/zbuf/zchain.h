@@ -87,7 +87,13 @@ class ZChain {
   }
   void Append(ZRef ref, uint32_t length) { Append(ZSlice{std::move(ref), length}); }
   // Leaves `other` empty. `other` must not be this chain.
-  void Append(ZChain&& other);
+  void Append(ZChain&& other) {
+    if (other.count_ != 1 || other.OnHeap() || first_ + count_ == capacity_ || other.bytes_ > kMostBytes - bytes_) {
+      return AppendChain(std::move(other));
+    }
+    AppendWhereRoomIs(std::move(other.storage_.inline_slices[other.first_]));
+    other.bytes_ = other.count_ = other.first_ = 0;
+  }
   // O(slices) in the worst case.
   void PrependSlice(ZSlice slice);
 
@@ -163,6 +169,7 @@ class ZChain {
     ++count_;
   }
   void AppendSlow(ZSlice&& slice);
+  void AppendChain(ZChain&& other);
   void TrimFrontSlices(size_t n);
   // Makes room for `slots` more slices at the back.
   void GrowBack(uint32_t slots);

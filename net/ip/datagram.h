@@ -41,6 +41,7 @@ struct OutDatagram {
   Ecn ecn = Ecn::kNotEct;
   bool dont_fragment = true;      // RFC 1191; with it set the identification may be 0 (RFC 6864)
   uint16_t checksum_offset = 16;  // where the transport checksum lies in packet.data (TCP: 16)
+  bool like_last = false;         // as the one before it in the batch, and as long; only the octets differ
   pmd::Packet packet;
 };
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "luna/net/ip/chain_bytes.h"
 #include "luna/net/ip/finish_checksum.h"
 #include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/ipv4.h"
@@ -104,31 +105,53 @@ void Egress::Drop(OutDatagram& datagram, DropReason reason) {
 
 void Egress::Encapsulate(OutBatch& batch, Time now, Frames& frames) {
   Refresh(frames);
-  for (OutDatagram& datagram : batch) Encapsulate(std::move(datagram), now, frames);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    OutDatagram& datagram = batch[i];
+    if (EncapsulateOne(datagram, now, frames) && datagram.dont_fragment) i = EncapsulateRow(batch, i, frames);
+  }
   batch.clear();
 }
 
-void Egress::Encapsulate(OutDatagram&& datagram, Time now, Frames& frames) {
+// Of a row of segments only TCP's octets differ: the headers in front are those of the first, which is the last frame.
+size_t Egress::EncapsulateRow(OutBatch& batch, size_t first, Frames& frames) {
+  const uint8_t* const headers = FrontBytes(frames.back().data);
+  size_t last = first;
+  for (; last + 1 < batch.size() && batch[last + 1].like_last; ++last) {
+    OutDatagram& datagram = batch[last + 1];
+    FinishTransport(datagram);
+    std::memcpy(datagram.packet.data.ExtendFront(kHeaderBytes), headers, kHeaderBytes);
+    frames.push_back(std::move(datagram.packet));
+  }
+  return last;
+}
+
+void Egress::Encapsulate(OutDatagram&& datagram, Time now, Frames& frames) { EncapsulateOne(datagram, now, frames); }
+
+bool Egress::EncapsulateOne(OutDatagram& datagram, Time now, Frames& frames) {
   if (arp_ != nullptr && arp_->generation() != arp_generation_) [[unlikely]] {
     arp_generation_ = arp_->generation();
     FlushCache();
   }
   const Hop& hop = cache_[CacheSlot(datagram.destination)];
   if (hop.destination == datagram.destination && now < hop.valid_until) [[likely]] {
-    EncapsulateTo(hop, datagram, frames);
-  } else {
-    EncapsulateSlow(datagram, now, frames);
+    return EncapsulateTo(hop, datagram, frames);
   }
+  return EncapsulateSlow(datagram, now, frames);
 }
 
-void Egress::EncapsulateTo(const Hop& hop, OutDatagram& datagram, Frames& frames) {
-  if (Prepend(hop, datagram)) frames.push_back(std::move(datagram.packet));
+bool Egress::EncapsulateTo(const Hop& hop, OutDatagram& datagram, Frames& frames) {
+  if (!Prepend(hop, datagram)) return false;
+  frames.push_back(std::move(datagram.packet));
+  return true;
 }
 
-void Egress::EncapsulateSlow(OutDatagram& datagram, Time now, Frames& frames) {
+bool Egress::EncapsulateSlow(OutDatagram& datagram, Time now, Frames& frames) {
   const IpAddress& destination = datagram.destination;
   const Route* route = UnreachableBecause(destination) == nullptr ? routes_->Lookup(destination) : nullptr;
-  if (route == nullptr) return Drop(datagram, DropReason::kNoRoute);
+  if (route == nullptr) {
+    Drop(datagram, DropReason::kNoRoute);
+    return false;
+  }
   const IpAddress next_hop = route->NextHop(destination.v4());
   Hop hop = MakeHop(destination, *route);
   if (const absl::optional<Resolved> neighbour = FindNeighbour(next_hop, now, frames)) {
@@ -137,9 +160,13 @@ void Egress::EncapsulateSlow(OutDatagram& datagram, Time now, Frames& frames) {
     cache_[CacheSlot(destination)] = hop;
     return EncapsulateTo(hop, datagram, frames);
   }
-  if (!Prepend(hop, datagram)) return;
-  if (arp_ != nullptr) return arp_->Enqueue(next_hop.v4(), std::move(datagram.packet), now, frames);
-  Wait(next_hop, std::move(datagram.packet), now);
+  if (!Prepend(hop, datagram)) return false;
+  if (arp_ != nullptr) {
+    arp_->Enqueue(next_hop.v4(), std::move(datagram.packet), now, frames);
+  } else {
+    Wait(next_hop, std::move(datagram.packet), now);
+  }
+  return false;
 }
 
 Egress::Hop Egress::MakeHop(const IpAddress& destination, const Route& route) const {

@@ -131,10 +131,14 @@ class Egress {
   const char* UnreachableBecause(const wire::IpAddress& destination) const;
   uint32_t MtuOf(const Route& route) const;
 
-  void EncapsulateTo(const Hop& hop, OutDatagram& datagram, Frames& frames);
-  void EncapsulateSlow(OutDatagram& datagram, Time now, Frames& frames);
+  // These return whether its frame is the last of `frames`: it was neither dropped nor has to wait.
+  bool EncapsulateOne(OutDatagram& datagram, Time now, Frames& frames);
+  bool EncapsulateTo(const Hop& hop, OutDatagram& datagram, Frames& frames);
+  bool EncapsulateSlow(OutDatagram& datagram, Time now, Frames& frames);
   // Prepends both headers; false when dropped.
   bool Prepend(const Hop& hop, OutDatagram& datagram);
+  // What follows batch[first], whose frame is the last one, and is like it. Returns the last one's place.
+  size_t EncapsulateRow(OutBatch& batch, size_t first, Frames& frames);
   void FinishTransport(OutDatagram& datagram);
   Hop MakeHop(const wire::IpAddress& destination, const Route& route) const;
   absl::optional<Resolved> FindNeighbour(const wire::IpAddress& next_hop, Time now, Frames& frames);

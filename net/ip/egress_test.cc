@@ -177,6 +177,40 @@ TEST_F(EgressTest, LeavesChecksumsToTheDeviceThatOffers) {
   }
 }
 
+// What is marked as like the one before it gets the same headers as if it were not.
+TEST_F(EgressTest, ARowGetsTheHeadersThatEachWouldGet) {
+  enum class Case { kPlain, kOffloaded, kMayFragment, kUnresolved, kTooBig };
+  for (const Case c : {Case::kPlain, Case::kOffloaded, Case::kMayFragment, Case::kUnresolved, Case::kTooBig}) {
+    SCOPED_TRACE(static_cast<int>(c));
+    std::vector<std::vector<uint8_t>> sent[2];
+    for (const bool rows : {false, true}) {
+      EgressConfig config = Config();
+      config.capabilities.tx_ip_checksum = config.capabilities.tx_tcp_checksum = c == Case::kOffloaded;
+      MakeStatic(config);
+      Arp arp({.mac = kOurMac, .addresses = {Ipv4Prefix(kUs, 24)}}, &memory_.slab(), &drops_);
+      if (c == Case::kUnresolved) Make(config, false, &arp);
+      OutBatch batch;
+      for (size_t i = 0; i < 6; ++i) {
+        batch.push_back(Datagram(i < 3 ? kPeer : kFar, c == Case::kTooBig && i < 3 ? 2000 : 100));
+        batch.back().packet.data.front().data()[30] = static_cast<std::byte>(i);
+        batch.back().dont_fragment = c != Case::kMayFragment;
+        batch.back().ttl = static_cast<uint8_t>(i < 3 ? 9 : 10);
+        batch.back().like_last = rows && i % 3 != 0;
+      }
+      egress_->Encapsulate(batch, now_, frames_);
+      EXPECT_TRUE(batch.empty());
+      for (const pmd::Packet& frame : frames_) {
+        EXPECT_EQ(frame.tx.l4_checksum, c == Case::kOffloaded);
+        EXPECT_EQ(frame.tx.l4_bytes, c == Case::kOffloaded ? 20 : 0);
+      }
+      sent[rows] = Sent();
+      egress_.reset();
+    }
+    EXPECT_EQ(sent[0], sent[1]);
+    EXPECT_EQ(sent[1].size(), c == Case::kTooBig ? 3u : c == Case::kUnresolved ? 2u : 6u);
+  }
+}
+
 TEST_F(EgressTest, SendsFarDatagramsToTheGateway) {
   MakeStatic();
   Send(kFar);

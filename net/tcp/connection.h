@@ -269,6 +269,8 @@ class Connection final : private timer::Timer {
   bool OutputByState(Time now, size_t limit, ip::OutBatch* out);
   bool OutputSyn(Time now, ip::OutBatch* out);
   bool OutputData(Time now, size_t limit, ip::OutBatch* out);
+  // Up to `segments` that are like the one that was output last but for their number. False: memory is out.
+  bool OutputRow(uint32_t segments, Time now, ip::OutBatch* out);
   bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
   void FollowSending(Time now);
   bool OutputProbe(Time now, ip::OutBatch* out);

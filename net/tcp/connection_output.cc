@@ -65,7 +65,7 @@ bool Connection::OutputSyn(Time now, ip::OutBatch* out) {
   };
   ip::OutDatagram datagram;
   const bool cookie = out == &core_.replies;
-  if (!core_.Build(header, zbuf::ZChain(), &datagram, !cookie)) return false;
+  if (!core_.Build(header, &datagram, !cookie)) return false;
   out->push_back(std::move(datagram));
   syn_pending_ = false;
   handshake_at_ = now;
@@ -83,7 +83,10 @@ bool Connection::OutputData(Time now, size_t limit, ip::OutBatch* out) {
     const auto plan = sender_.Next();
     if (!plan) break;
     complete = out->size() < limit && OutputSegment(*plan, now, out);
-    if (complete) sender_.OnSent(*plan, now);
+    if (!complete) break;
+    sender_.OnSent(*plan, now);
+    const uint32_t row = sender_.RowBehind(*plan, static_cast<uint32_t>(limit - out->size()));
+    if (row > 0) complete = OutputRow(row, now, out);
   }
   // Whatever is in flight has a timer, also when the rest has to wait for the device or for memory.
   if (sender_.flight() > 0) {
@@ -151,7 +154,8 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
-  if (!core_.Build(header, sender_.Payload(plan.seq, plan.bytes), &datagram)) return false;
+  if (!core_.Build(header, &datagram)) return false;
+  sender_.AppendPayload(plan.seq, plan.bytes, &datagram.packet.data);
   if (ect) {
     datagram.ecn = ip::Ecn::kEct0;
     ecn_.CwrSent();
@@ -169,6 +173,27 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   }
   NoteAckSent(options);
   return true;
+}
+
+// Segmentation by gather: the header is copied from the segment before, the payload is shared.
+bool Connection::OutputRow(uint32_t segments, Time now, ip::OutBatch* out) {
+  const uint32_t bytes = sender_.mss();
+  const zbuf::ZSlice& header = out->back().packet.data.front();
+  const auto* const octets = reinterpret_cast<const uint8_t*>(header.data());
+  const uint32_t header_bytes = header.length;
+  SeqNum seq = sender_.nxt();
+  uint32_t sent = 0;
+  for (; sent < segments; ++sent, seq += bytes) {
+    ip::OutDatagram datagram;
+    if (!core_.BuildLike(out->back(), {octets, header_bytes}, seq, &datagram)) break;
+    sender_.AppendPayload(seq, bytes, &datagram.packet.data);
+    out->push_back(std::move(datagram));
+  }
+  if (sent == 0) return false;
+  sender_.OnRowSent(sent, now);
+  core_.counters.bytes_out.Add(uint64_t{sent} * bytes);
+  tally_.data_segments_out += sent;
+  return sent == segments;
 }
 
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {
@@ -192,7 +217,7 @@ bool Connection::OutputEmpty(SeqNum seq, Time now, wire::TcpOptions* options, ip
                        .options = filled};
   if (sender_.urgent()) PointToUrgent(&header);
   ip::OutDatagram datagram;
-  if (!core_.Build(header, zbuf::ZChain(), &datagram)) return false;
+  if (!core_.Build(header, &datagram)) return false;
   out->push_back(std::move(datagram));
   return true;
 }

@@ -1,8 +1,10 @@
 #include "luna/net/tcp/core.h"
 
+#include <cstring>
 #include <utility>
 
 #include "luna/net/pmd/packet.h"
+#include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/tcp_header.h"
 #include "luna/net/wire/tcp_options.h"
 
@@ -10,13 +12,36 @@ namespace luna::tcp {
 
 using wire::TcpFlags;
 
-bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out, bool of_connection) {
+std::byte* Core::AllocHeader(bool of_connection) {
   std::byte* obj = of_connection ? headers.Alloc() : headers.AllocOrdinary();
   if (obj == nullptr) {
     counters.send_no_memory.Increment();
-    return false;
+    return nullptr;
   }
-  uint8_t* bytes = reinterpret_cast<uint8_t*>(obj + pmd::kTxHeadroomBytes);
+  counters.segments_out.Increment();
+  return obj + pmd::kTxHeadroomBytes;
+}
+
+bool Core::BuildLike(const ip::OutDatagram& like, absl::Span<const uint8_t> octets, SeqNum seq, ip::OutDatagram* out) {
+  std::byte* const at = AllocHeader(true);
+  if (at == nullptr) return false;
+  std::memcpy(at, octets.data(), octets.size());
+  wire::StoreBe32(reinterpret_cast<uint8_t*>(at) + wire::TcpHeader::kSequenceAt, seq.raw());
+  out->source = like.source;
+  out->destination = like.destination;
+  out->ttl = like.ttl;
+  out->dscp = like.dscp;
+  out->ecn = like.ecn;
+  out->dont_fragment = like.dont_fragment;
+  out->like_last = true;
+  out->packet.data.Append(zbuf::ZRef::Adopt(at), static_cast<uint32_t>(octets.size()));
+  return true;
+}
+
+bool Core::Build(const SegmentHeader& header, ip::OutDatagram* out, bool of_connection) {
+  std::byte* const at = AllocHeader(of_connection);
+  if (at == nullptr) return false;
+  auto* const bytes = reinterpret_cast<uint8_t*>(at);
   wire::TcpHeader tcp;
   tcp.source_port = header.tuple.local.port;
   tcp.destination_port = header.tuple.remote.port;
@@ -36,9 +61,7 @@ bool Core::Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatag
   out->ttl = header.ttl != 0 ? header.ttl : config.ttl;
   out->dscp = header.dscp;
   out->dont_fragment = !header.may_fragment;
-  out->packet.data.Append(zbuf::ZRef::Adopt(obj + pmd::kTxHeadroomBytes), tcp.header_length);
-  out->packet.data.Append(std::move(payload));
-  counters.segments_out.Increment();
+  out->packet.data.Append(zbuf::ZRef::Adopt(at), tcp.header_length);
   return true;
 }
 
@@ -48,7 +71,7 @@ void Core::Reply(const SegmentHeader& header) {
     return;
   }
   ip::OutDatagram datagram;
-  if (Build(header, zbuf::ZChain(), &datagram, /*of_connection=*/false)) replies.push_back(std::move(datagram));
+  if (Build(header, &datagram, /*of_connection=*/false)) replies.push_back(std::move(datagram));
 }
 
 void Core::ReplyReset(const Segment& segment, Time now) {

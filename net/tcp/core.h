@@ -8,6 +8,7 @@
 #include <deque>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "luna/ctrl/stats/counter.h"
 #include "luna/ctrl/stats/drop_counters.h"
 #include "luna/mem/zbuf/slab.h"
@@ -86,9 +87,14 @@ struct Core {
         held_limit(stack_config.memory_limit_bytes == 0 ? UINT64_MAX : stack_config.memory_limit_bytes),
         held_pressure(held_limit / 4 * 3) {}
 
-  // Builds a segment: the header in an obj of its own with headroom for IP and Ethernet, then the slices of `payload`.
-  // False when the slab is exhausted; `payload` is released then. Those of connections may take the reserve. O(slices).
-  bool Build(const SegmentHeader& header, zbuf::ZChain payload, ip::OutDatagram* out, bool of_connection = true);
+  // Builds a segment without payload: the header in an obj of its own with headroom for IP and Ethernet. False when the
+  // slab is exhausted. Those of connections may take the reserve. O(1).
+  bool Build(const SegmentHeader& header, ip::OutDatagram* out, bool of_connection = true);
+  // The same for one that differs from `like`, whose header is `octets`, in its number only.
+  bool BuildLike(const ip::OutDatagram& like, absl::Span<const uint8_t> octets, SeqNum seq, ip::OutDatagram* out);
+
+  // Room for a TCP header, with kTxHeadroomBytes in front, in an obj of its own. Null, and counted: memory is out.
+  std::byte* AllocHeader(bool of_connection);
 
   // Queues a segment that belongs to no connection (any more). Not when memory is out or kMaxReplies wait: counted.
   void Reply(const SegmentHeader& header);

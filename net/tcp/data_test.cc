@@ -1,5 +1,6 @@
 // Data both ways on an established connection: acknowledging, reassembly, windows, header prediction, timestamps.
 
+#include <algorithm>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -534,6 +535,67 @@ TEST(Data, SmallWindowsAreNotFilledAtOnce) {
   EXPECT_EQ(t.Out(), "");
   t.Run(Ms(5));
   EXPECT_EQ(t.Out(), "A 1+100 a1");
+}
+
+// A row of full segments is copied from its first; one by one each is built for itself.
+TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
+  const char* from_environment = std::getenv("LUNA_TEST_SEED");
+  const auto first =
+      static_cast<unsigned>(from_environment == nullptr ? 1 : std::strtoul(from_environment, nullptr, 0));
+  for (unsigned seed = first; seed < first + (from_environment == nullptr ? 60 : 1); ++seed) {
+    SCOPED_TRACE("LUNA_TEST_SEED=" + std::to_string(seed));
+    StackConfig config = StackTester::Plain();
+    config.timestamps = seed % 2 == 0;
+    config.sack = seed % 3 != 0;
+    config.nagle = seed % 5 == 0;
+    StackTester rows(config), singles(config);
+    singles.flush_limit = 1;
+    size_t longest = 0;
+    const auto compare = [&] {
+      const std::vector<testing::Emitted> expected = [&] {
+        std::vector<testing::Emitted> all;
+        for (std::vector<testing::Emitted> some; !(some = (singles.Poll(), singles.TakeOut())).empty();) {
+          all.insert(all.end(), some.begin(), some.end());
+        }
+        return all;
+      }();
+      const std::vector<testing::Emitted> got = rows.TakeOut();
+      longest = std::max(longest, got.size());
+      ASSERT_EQ(got.size(), expected.size());
+      for (size_t i = 0; i < got.size(); ++i) {
+        EXPECT_EQ(got[i].header, expected[i].header);
+        EXPECT_EQ(got[i].options, expected[i].options);
+        EXPECT_EQ(got[i].payload, expected[i].payload);
+        EXPECT_EQ(got[i].dont_fragment, expected[i].dont_fragment);
+        EXPECT_EQ(got[i].ecn, expected[i].ecn);
+      }
+    };
+    std::mt19937 random(seed);
+    for (StackTester* t : {&rows, &singles}) {
+      t->peer().window = 40'000;
+      t->Establish();
+    }
+    for (int step = 0; step < 60 && !::testing::Test::HasFatalFailure(); ++step) {
+      const unsigned draw = static_cast<unsigned>(random() % 8), amount = static_cast<unsigned>(random());
+      std::string text(1 + amount % (draw < 2 ? 200 : 20'000), '\0');
+      for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 + amount);
+      for (StackTester* t : {&rows, &singles}) {
+        const int64_t all = t->connection()->sender().nxt() - t->connection()->sender().iss();
+        if (draw < 4) {
+          if (t->connection()->send_space() >= text.size()) t->Send(text);
+        } else if (draw < 6) {
+          t->In({.ack = std::max<int64_t>(1, all - amount % 4 * 1460), .window = 20'000 + amount % 40'000});
+        } else if (draw == 6) {
+          t->In({.ack = all, .payload = "x"});
+          t->peer().next += 1;
+        } else if (amount % 4 == 0) {
+          t->Run(Ms(300));
+        }
+      }
+      compare();
+    }
+    EXPECT_GT(longest, 5u);
+  }
 }
 
 TEST(Data, NagleWaits) {

@@ -12,10 +12,13 @@ namespace {
 
 using stats::DropReason;
 
-// The TCP header in one piece: in place when the first slice holds it, else gathered into `scratch`.
+// The TCP header in one piece: in place when the first slice holds it, else gathered into `scratch`. At least 20 octets
+// are there.
 absl::Span<const uint8_t> HeaderBytes(const zbuf::ZChain& data, std::array<uint8_t, kMaxTcpHeaderBytes>* scratch) {
   const auto& first = data.slices()[0];
-  if (first.size() == data.bytes() || first.size() >= kMaxTcpHeaderBytes) [[likely]] {
+  constexpr size_t kOffsetAt = 12;  // the data offset: a header's length in words
+  if (first.size() >= wire::TcpHeader::kSize && first.size() >= static_cast<size_t>(first.data()[kOffsetAt]) / 16 * 4)
+      [[likely]] {
     return absl::MakeConstSpan(reinterpret_cast<const uint8_t*>(first.data()), first.size());
   }
   const size_t wanted = std::min<size_t>(data.bytes(), scratch->size());

@@ -9,10 +9,9 @@ namespace luna::tcp {
 
 void SendQueue::Append(zbuf::ZChain data) { chain_.Append(std::move(data)); }
 
-zbuf::ZChain SendQueue::Range(uint32_t offset, uint32_t length) {
+void SendQueue::AppendRange(uint32_t offset, uint32_t length, zbuf::ZChain* out) {
   DCHECK_LE(uint64_t{offset} + length, chain_.bytes());
-  zbuf::ZChain range;
-  if (length == 0) return range;
+  if (length == 0) return;
   const absl::Span<const zbuf::ZSlice> slices = chain_.slices();
   Cursor& cursor = offset >= first_.slice_start ? first_ : again_;
   if (offset < cursor.slice_start) cursor = Cursor();
@@ -24,9 +23,9 @@ zbuf::ZChain SendQueue::Range(uint32_t offset, uint32_t length) {
   while (true) {
     const zbuf::ZSlice& slice = slices[cursor.index];
     const uint32_t take = std::min(length, slice.length - skip);
-    range.Append(zbuf::ZRef::ShareOf(slice.data() + skip), take);
+    out->Append(zbuf::ZRef::ShareOf(slice.data() + skip), take);
     length -= take;
-    if (length == 0) return range;
+    if (length == 0) return;
     skip = 0;
     cursor.slice_start += slice.length;
     ++cursor.index;

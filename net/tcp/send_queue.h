@@ -4,7 +4,7 @@
 // SendQueue: octets from SND.UNA onwards, sent or not, held by reference until they are acknowledged.
 //
 // A ZChain with two cursors, one for what is sent first and one for what is sent again. Offsets count from the front
-// (SND.UNA). Range() shares references, so a segment, its retransmission and the queue point at the same octets;
+// (SND.UNA). A range shares references, so a segment, its retransmission and the queue point at the same octets;
 // nothing is copied. Cost: Append O(1) amortised; Release O(slices released); Range O(slices in the range) when offsets
 // advance, as they do in sending order and, by themselves, in a recovery: the cursors remember where the last ranges
 // ended.
@@ -21,8 +21,13 @@ class SendQueue {
   // Takes the slices of `data` at the back.
   void Append(zbuf::ZChain data);
 
-  // References to [offset, offset + length). Pre: offset + length <= bytes().
-  zbuf::ZChain Range(uint32_t offset, uint32_t length);
+  // Appends references to [offset, offset + length) to `out`. Pre: offset + length <= bytes().
+  void AppendRange(uint32_t offset, uint32_t length, zbuf::ZChain* out);
+  zbuf::ZChain Range(uint32_t offset, uint32_t length) {
+    zbuf::ZChain range;
+    AppendRange(offset, length, &range);
+    return range;
+  }
 
   // Drops the first `n` octets: they were acknowledged. Pre: n <= bytes().
   void Release(uint32_t n);

@@ -161,6 +161,31 @@ bool Sender::EndsRun(const Plan& plan, uint32_t left, uint32_t room) const {
   return next == 0 || !WorthSending(next, next == left - plan.bytes);
 }
 
+uint32_t Sender::RowBehind(const Plan& plan, uint32_t most) const {
+  const bool plain = plan.bytes == mss_ && !plan.retransmit && !plan.push && !plan.tail_probe && !plan.cwr;
+  if (!plain || !quiet_ || nxt_ < max_ || urgent_ || config_->push_every_segments > 0) return 0;
+  // The last octet of all, or of what the application gave, bears a flag.
+  const uint32_t left = std::max(unsent_bytes(), 1u) - 1;
+  const uint32_t unpushed = push_end_ > nxt_ ? static_cast<uint32_t>(push_end_ - nxt_) - 1 : left;
+  const SeqNum edge = una_ + wnd_;
+  const uint32_t room = edge > nxt_ ? static_cast<uint32_t>(edge - nxt_) : 0;
+  const uint32_t in_flight = pipe();
+  const uint32_t allowed = congestion_.window() > in_flight ? congestion_.window() - in_flight : 0;
+  const uint32_t octets = std::min({left, unpushed, room, allowed});
+  return octets < mss_ ? 0 : std::min(octets / mss_, most);
+}
+
+void Sender::OnRowSent(uint32_t segments, Time now) {
+  for (uint32_t i = 0; i < segments; ++i) {
+    board_.Push(nxt_, mss_, false, false, false, now);
+    nxt_ += mss_;
+  }
+  burst_ += segments;
+  max_ = Max(max_, nxt_);
+  ArmTailProbe(now);
+  NoteUse();
+}
+
 // RFC 8985 §7.3: new data when there is some and the peer's window takes it, else the last segment again.
 std::optional<Sender::Plan> Sender::NextTailProbe() const {
   auto plan = NextNew(true);

@@ -111,9 +111,9 @@ class Sender {
   // `more`: the application says that more will follow at once: a short segment may wait for it until the next
   // acknowledgement.
   void Queue(zbuf::ZChain data, bool more = false);
-  // References to `bytes` octets from `seq` on, which are in the queue.
-  zbuf::ZChain Payload(SeqNum seq, uint32_t bytes) {
-    return queue_.Range(static_cast<uint32_t>(seq - una_data_), bytes);
+  // Appends references to `bytes` octets from `seq` on, which are in the queue.
+  void AppendPayload(SeqNum seq, uint32_t bytes, zbuf::ZChain* out) {
+    queue_.AppendRange(static_cast<uint32_t>(seq - una_data_), bytes, out);
   }
   const SendQueue& queue() const { return queue_; }
   // No more data will be queued: a FIN follows the last octet.
@@ -145,6 +145,11 @@ class Sender {
   std::optional<Plan> Next() const;
   // `plan` was built and left at `now`.
   void OnSent(const Plan& plan, Time now);
+  // How many segments of `most` may leave from SND.NXT on, right behind `plan`, that differ from it in SEQ only: full
+  // ones, of new data. Next() would give them one by one. Pre: OnSent(plan) was the last call. Pure.
+  uint32_t RowBehind(const Plan& plan, uint32_t most) const;
+  // Such a row of `segments` left at `now`.
+  void OnRowSent(uint32_t segments, Time now);
   // One octet (or the FIN) past a closed window, to probe it (RFC 9293 §3.8.6.1); what fits, when the window is merely
   // too small, or what was held back. Pure.
   std::optional<Plan> Probe() const;

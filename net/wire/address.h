@@ -158,7 +158,11 @@ class IpAddress {
   // Dotted quad when IsV4(), else RFC 5952: lower case, the longest run of zero groups (the first of equals) as "::".
   std::string ToString() const;
 
-  friend constexpr bool operator==(const IpAddress&, const IpAddress&) = default;
+  // One branch for all of it.
+  friend constexpr bool operator==(const IpAddress& a, const IpAddress& b) {
+    return ((a.words_[0] ^ b.words_[0]) | (a.words_[1] ^ b.words_[1]) | (a.words_[2] ^ b.words_[2]) |
+            (a.words_[3] ^ b.words_[3])) == 0;
+  }
   // By the number in the wire's order.
   friend constexpr auto operator<=>(const IpAddress& a, const IpAddress& b) { return a.words_ <=> b.words_; }
   template <typename H>

@@ -33,6 +33,7 @@ struct TcpFlags {
 struct TcpHeader {
   static constexpr size_t kSize = 20;         // without options
   static constexpr size_t kMaximumSize = 60;  // with options
+  static constexpr size_t kSequenceAt = 4;    // where the sequence number lies
 
   uint16_t source_port = 0;
   uint16_t destination_port = 0;

@@ -243,7 +243,7 @@ void Egress::FinishTransport(OutDatagram& datagram) {
     tx.l4_bytes = (static_cast<uint8_t>(first.data()[kTcpDataOffsetAt]) >> 4) * 4;
   }
   if (tx.l4_checksum) {
-    PreparePartialChecksum(datagram);
+    PreparePartialChecksum(datagram, config_.capabilities.tso_sum_has_length);
   } else {
     FinishChecksum(datagram);
   }

@@ -27,8 +27,9 @@ void FinishChecksum(OutDatagram& datagram) {
   wire::StoreBe16(Field(datagram), sum.Fold());
 }
 
-void PreparePartialChecksum(OutDatagram& datagram) {
-  const size_t length = datagram.packet.tx.tso_segment_bytes > 0 ? 0 : datagram.packet.data.bytes();
+void PreparePartialChecksum(OutDatagram& datagram, bool tso_sum_has_length) {
+  const bool cut = datagram.packet.tx.tso_segment_bytes > 0;
+  const size_t length = cut && !tso_sum_has_length ? 0 : datagram.packet.data.bytes();
   wire::StoreBe16(Field(datagram), PseudoHeaderSum(datagram, length));
 }
 

@@ -14,9 +14,9 @@ namespace luna::ip {
 void FinishChecksum(OutDatagram& datagram);
 
 // Stores there what a device wants that computes the rest: the folded sum of the pseudo-header, not complemented. The
-// length in that sum is the segment's; it is left out when the device cuts the segment (tso_segment_bytes > 0) and so
-// makes new lengths, which is how DPDK and its drivers have it.
-void PreparePartialChecksum(OutDatagram& datagram);
+// length in that sum is the segment's. Where the device cuts the segment (tso_segment_bytes > 0) and so makes new
+// lengths, virtio wants the old one there and DPDK's drivers none: Capabilities::tso_sum_has_length.
+void PreparePartialChecksum(OutDatagram& datagram, bool tso_sum_has_length);
 
 }  // namespace luna::ip
 

@@ -31,11 +31,12 @@ struct RxMeta {
 // Work that the device is asked to do on a frame to be sent. Only set what Capabilities offer.
 struct TxMeta {
   bool ip_checksum = false;  // fill in the IPv4 header checksum; the field holds 0
-  bool l4_checksum = false;  // fill in the TCP checksum; the field holds the folded pseudo-header sum
+  bool l4_checksum = false;  // fill in the TCP checksum; the field holds the folded pseudo-header sum (with TSO: see
+                             // Capabilities::tso_sum_has_length)
   uint8_t l2_bytes = 0;      // header lengths, valid when any request is set
   uint8_t l3_bytes = 0;
   uint8_t l4_bytes = 0;
-  uint16_t tso_segment_bytes = 0;  // > 0: cut into segments of this payload size (TSO)
+  uint16_t tso_segment_bytes = 0;  // > 0: cut into segments of this payload size (TSO); PSH is the last one's
 };
 
 struct Packet {

@@ -75,9 +75,9 @@ size_t PacketSocketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
 }
 
 bool PacketSocketIo::IsSendable(Packet& packet) {
-  DCHECK(packet.tx.tso_segment_bytes == 0 && !packet.tx.ip_checksum) << "not offered";
-  DCHECK(prefix_bytes_ != 0 || !packet.tx.l4_checksum) << "not offered";
-  if (packet.bytes() > frame_limit_ || packet.bytes() < kMinLinkHeaderBytes) return false;
+  DCHECK(!packet.tx.ip_checksum) << "not offered";
+  DCHECK(prefix_bytes_ != 0 || (!packet.tx.l4_checksum && packet.tx.tso_segment_bytes == 0)) << "not offered";
+  if (packet.bytes() > LongestFrame(frame_limit_, packet.tx.tso_segment_bytes > 0) || packet.bytes() < kMinLinkHeaderBytes) return false;
   return FitToSegments(packet, kMaxTxSegments, slab_, stats_);
 }
 

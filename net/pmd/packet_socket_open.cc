@@ -125,6 +125,8 @@ absl::StatusOr<std::unique_ptr<PacketSocketIo>> PacketSocketIo::Open(const Packe
                             .mtu = options.mtu == 0 ? facts->mtu : options.mtu,
                             .max_tx_segments = kMaxTxSegments,
                             .tx_tcp_checksum = options.offloads,
+                            .tx_tso = options.offloads,
+                            .tso_sum_has_length = true,
                             .trust_rx_checksum = options.offloads,
                             .kernel_ifindex = facts->index,
                             .poll_fd = fd};

@@ -249,7 +249,7 @@ TEST_F(PacketSocketRootTest, TheFactsOfTheInterface) {
   EXPECT_TRUE(c.tx_tcp_checksum);
   EXPECT_TRUE(c.trust_rx_checksum);
   EXPECT_FALSE(c.tx_ip_checksum);
-  EXPECT_FALSE(c.tx_tso);
+  EXPECT_TRUE(c.tx_tso);
   Open({.mtu = 1000});
   EXPECT_EQ(io_->capabilities().mtu, 1000u);
   EXPECT_TRUE(Transmit(Frame(1019)));

@@ -248,6 +248,8 @@ absl::StatusOr<std::unique_ptr<TapPacketIo>> TapPacketIo::Open(const TapOptions&
                             .mtu = options.mtu,
                             .max_tx_segments = kMaxTxSegments,
                             .tx_tcp_checksum = options.offloads,
+                            .tx_tso = options.offloads,
+                            .tso_sum_has_length = true,
                             .trust_rx_checksum = options.offloads,
                             .poll_fd = tun->get()};
   return std::unique_ptr<TapPacketIo>(

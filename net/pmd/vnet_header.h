@@ -65,8 +65,7 @@ inline ChecksumStatus ChecksumFrom(const VnetHeader& header) {
   return partial || verified ? ChecksumStatus::kGood : ChecksumStatus::kUnknown;
 }
 
-// The header for a frame to be sent. Of `tx` only l4_checksum and the lengths are honoured: neither device computes
-// IPv4 header checksums, and segmentation is not offered.
+// The header for a frame to be sent. Neither device computes IPv4 header checksums, but of the segments that it cuts.
 inline VnetHeader VnetHeaderFor(const TxMeta& tx) {
   VnetHeader header = {};
   if (!tx.l4_checksum) return header;
@@ -74,6 +73,9 @@ inline VnetHeader VnetHeaderFor(const TxMeta& tx) {
   header.checksum_start = static_cast<uint16_t>(tx.l2_bytes + tx.l3_bytes);
   header.checksum_offset = kTcpChecksumAt;
   header.header_bytes = static_cast<uint16_t>(header.checksum_start + tx.l4_bytes);
+  if (tx.tso_segment_bytes == 0) return header;
+  header.gso_type = VnetHeader::kTcpV4;
+  header.gso_bytes = tx.tso_segment_bytes;
   return header;
 }
 

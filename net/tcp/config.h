@@ -26,6 +26,8 @@ inline constexpr uint32_t kMaxWindowBytes = 65535u << kMaxWindowShift;         /
 inline constexpr uint32_t kDupAckThreshold = 3;                                // RFC 5681 §3.2
 inline constexpr Duration kTimestampLife = Duration::Seconds(24 * 24 * 3600);  // RFC 7323 §5.5: then TS.Recent is stale
 inline constexpr uint32_t kMaxTcpHeaderBytes = 60;  // RFC 9293 §3.1: data offset of 15 words
+// With the longest headers that TCP and IPv4 can have.
+inline constexpr uint32_t kMostTsoPayloadBytes = 0xffff - kMaxTcpHeaderBytes - 60;
 
 // Explicit congestion notification (RFC 3168).
 enum class EcnMode : uint8_t {
@@ -120,6 +122,10 @@ struct StackConfig : ConnectionOptions {
   uint16_t header_reserve = 64;
   // --- Path ---
   uint32_t mtu = 1500;  // largest IP datagram on the link; the MSS follows from it
+  // A device that cuts segments (TSO): a row of full-sized ones leaves as one datagram with up to so many octets of
+  // payload, in up to so many slices. 0: the stack cuts, by gather.
+  uint32_t tso_payload_bytes = 0;
+  uint32_t tso_payload_slices = 0;
   // ICMP lowers a path's MTU no further than this; what does not fit then may be fragmented (RFC 1191 §3).
   uint32_t min_path_mtu = 552;
   // After so long the path is tried with large segments again (RFC 1191 §6.3: 10 minutes, and not less than 5).

@@ -271,6 +271,8 @@ class Connection final : private timer::Timer {
   bool OutputData(Time now, size_t limit, ip::OutBatch* out);
   // Up to `segments` that are like the one that was output last but for their number. False: memory is out.
   bool OutputRow(uint32_t segments, Time now, ip::OutBatch* out);
+  // The segment that follows `datagram` becomes part of it, for the device to cut off again. False: it has no room.
+  bool JoinForTso(SeqNum seq, ip::OutDatagram* datagram);
   bool OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch* out);
   void FollowSending(Time now);
   bool OutputProbe(Time now, ip::OutBatch* out);

@@ -175,15 +175,19 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   return true;
 }
 
-// Segmentation by gather: the header is copied from the segment before, the payload is shared.
+// Segmentation by gather: the header is copied from the segment before, the payload is shared. Or, by the device.
 bool Connection::OutputRow(uint32_t segments, Time now, ip::OutBatch* out) {
   const uint32_t bytes = sender_.mss();
   const zbuf::ZSlice& header = out->back().packet.data.front();
   const auto* const octets = reinterpret_cast<const uint8_t*>(header.data());
   const uint32_t header_bytes = header.length;
   SeqNum seq = sender_.nxt();
-  uint32_t sent = 0;
+  uint32_t sent = 0, joined = 0;
   for (; sent < segments; ++sent, seq += bytes) {
+    if (JoinForTso(seq, &out->back())) {
+      ++joined;
+      continue;
+    }
     ip::OutDatagram datagram;
     if (!core_.BuildLike(out->back(), {octets, header_bytes}, seq, &datagram)) break;
     sender_.AppendPayload(seq, bytes, &datagram.packet.data);
@@ -192,8 +196,24 @@ bool Connection::OutputRow(uint32_t segments, Time now, ip::OutBatch* out) {
   if (sent == 0) return false;
   sender_.OnRowSent(sent, now);
   core_.counters.bytes_out.Add(uint64_t{sent} * bytes);
+  core_.counters.segments_out.Add(joined);
+  tally_.segments_out += joined;
   tally_.data_segments_out += sent;
   return sent == segments;
+}
+
+bool Connection::JoinForTso(SeqNum seq, ip::OutDatagram* datagram) {
+  const uint32_t bytes = sender_.mss();
+  zbuf::ZChain& data = datagram->packet.data;
+  if (data.bytes() - data.front().length + bytes > core_.config.tso_payload_bytes) return false;
+  sender_.AppendPayload(seq, bytes, &data);
+  if (data.slice_count() - 1 > core_.config.tso_payload_slices) {
+    data.TrimBack(bytes);
+    return false;
+  }
+  datagram->packet.tx.tso_segment_bytes = static_cast<uint16_t>(bytes);
+  datagram->like_last = false;
+  return true;
 }
 
 bool Connection::OutputAck(Time now, ip::OutBatch* out) {

@@ -33,7 +33,7 @@ bool Core::BuildLike(const ip::OutDatagram& like, absl::Span<const uint8_t> octe
   out->dscp = like.dscp;
   out->ecn = like.ecn;
   out->dont_fragment = like.dont_fragment;
-  out->like_last = true;
+  out->like_last = like.packet.tx.tso_segment_bytes == 0;  // a super-packet is longer
   out->packet.data.Append(zbuf::ZRef::Adopt(at), static_cast<uint32_t>(octets.size()));
   return true;
 }

@@ -85,6 +85,9 @@ absl::Status Validate(const StackConfig& c) {
   if (c.send_slices_limit == 0) return BadSetting("send_slices_limit", 0, "1 at least");
   constexpr uint32_t kLeastMtu = 68;  // RFC 791
   if (c.mtu < kLeastMtu || c.mtu > 0xffff) return BadSetting("mtu", c.mtu, "68 to 65535");
+  if (c.tso_payload_bytes > kMostTsoPayloadBytes) {
+    return BadSetting("tso_payload_bytes", c.tso_payload_bytes, "what an IPv4 datagram holds");
+  }
   if (c.min_path_mtu < kLeastMtu) return BadSetting("min_path_mtu", c.min_path_mtu, "68 at least");
   if (c.ephemeral_first == 0 || c.ephemeral_first > c.ephemeral_last) {
     return BadSetting("ephemeral_first", c.ephemeral_first, "1 to ephemeral_last");

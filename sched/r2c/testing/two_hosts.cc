@@ -11,6 +11,18 @@ constexpr wire::Ipv4Prefix kAddressB(wire::Ipv4Address(10, 0, 0, 2), 24);
 
 }  // namespace
 
+namespace {
+
+// As apps/runtime does.
+tcp::StackConfig WithOffloads(tcp::StackConfig config, const pmd::Capabilities& capabilities) {
+  if (!capabilities.tx_tso) return config;
+  config.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
+  config.tso_payload_slices = capabilities.max_tx_segments - 1;
+  return config;
+}
+
+}  // namespace
+
 TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
                    const tcp::StackConfig& config, const WorkerOptions& options)
     : address_(address),
@@ -21,7 +33,7 @@ TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire
                 .trust_rx_checksum = io.capabilities().trust_rx_checksum},
                &drops_),
       egress_({.capabilities = io.capabilities(), .addresses = {address}}, Sources(), &drops_),
-      stack_(config, slab, drops_, clock.Now()),
+      stack_(WithOffloads(config, io.capabilities()), slab, drops_, clock.Now()),
       worker_(Parts(clock, io), options) {}
 
 ip::EgressSources TestHost::Sources() {

@@ -65,6 +65,27 @@ absl::Status PinTo(int cpu) {
   return absl::OkStatus();
 }
 
+tcp::StackConfig TcpConfig(const RuntimeOptions& options, const pmd::Capabilities& capabilities) {
+  tcp::StackConfig tcp =
+      options.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
+  // The most that IPv4 can say; routes that take less are the worker's to follow.
+  tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
+  // What the device cuts, with a slice for the headers.
+  if (capabilities.tx_tso && capabilities.max_tx_segments > 1) {
+    tcp.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
+    tcp.tso_payload_slices = capabilities.max_tx_segments - 1;
+  }
+  if (options.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options.ecn);
+  if (options.send_buffer_bytes != 0) tcp.send_buffer_bytes = options.send_buffer_bytes;
+  if (options.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
+    tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options.receive_buffer_bytes;
+  }
+  const uint64_t memory_bytes = uint64_t{options.memory_mb} << 20;
+  tcp.memory_limit_bytes = options.tcp_memory_mb == 0 ? memory_bytes / 2 : uint64_t{options.tcp_memory_mb} << 20;
+  if (options.max_connections != 0) tcp.max_connections = options.max_connections;
+  return tcp;
+}
+
 }  // namespace
 
 // The kernel's side of a link that Luna shares with it.
@@ -242,23 +263,7 @@ absl::Status Runtime::InitNetwork() {
       &drops_);
   egress_ = std::make_unique<ip::Egress>(egress_config, sources, &drops_);
 
-  tcp::StackConfig tcp =
-      options_.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
-  // The most that IPv4 can say; routes that take less are the worker's to follow.
-  tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
-  // What the device cuts, with a slice for the headers.
-  if (capabilities.tx_tso && capabilities.max_tx_segments > 1) {
-    tcp.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
-    tcp.tso_payload_slices = capabilities.max_tx_segments - 1;
-  }
-  if (options_.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options_.ecn);
-  if (options_.send_buffer_bytes != 0) tcp.send_buffer_bytes = options_.send_buffer_bytes;
-  if (options_.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
-    tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options_.receive_buffer_bytes;
-  }
-  const uint64_t memory_bytes = uint64_t{options_.memory_mb} << 20;
-  tcp.memory_limit_bytes = options_.tcp_memory_mb == 0 ? memory_bytes / 2 : uint64_t{options_.tcp_memory_mb} << 20;
-  if (options_.max_connections != 0) tcp.max_connections = options_.max_connections;
+  tcp::StackConfig tcp = TcpConfig(options_, capabilities);
   if (absl::Status status = tcp::Validate(tcp); !status.ok()) return status;
   // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
   if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);

@@ -20,17 +20,17 @@ namespace luna::pmd {
 
 // What a queue can do; constant while it is open. Every false has a software fallback in the layer that would use it.
 struct Capabilities {
-  std::string name;                // for messages: "net_memif0 queue 0"
-  wire::MacAddress mac;            // our address on the link
-  uint32_t mtu = 1500;             // largest IP datagram
-  uint32_t max_tx_segments = 1;    // slices per frame that TransmitBurst gathers; longer chains are linearised, counted
-  bool tx_ip_checksum = false;     // honours TxMeta::ip_checksum
-  bool tx_tcp_checksum = false;    // honours TxMeta::l4_checksum
-  bool tx_tso = false;             // honours TxMeta::tso_segment_bytes
+  std::string name;              // for messages: "net_memif0 queue 0"
+  wire::MacAddress mac;          // our address on the link
+  uint32_t mtu = 1500;           // largest IP datagram
+  uint32_t max_tx_segments = 1;  // slices per frame that TransmitBurst gathers; longer chains are linearised, counted
+  bool tx_ip_checksum = false;   // honours TxMeta::ip_checksum
+  bool tx_tcp_checksum = false;  // honours TxMeta::l4_checksum
+  bool tx_tso = false;           // honours TxMeta::tso_segment_bytes
   bool tso_sum_has_length = false;  // in front of TSO the pseudo-header's sum covers the length (virtio), or not (DPDK)
-  bool trust_rx_checksum = false;  // RxMeta checksum kGood may be believed
-  int kernel_ifindex = 0;          // > 0: the kernel has this very link too (AF_XDP): neighbours come from it
-  int poll_fd = -1;                // readable when frames wait; -1 when the device can only be polled
+  bool trust_rx_checksum = false;   // RxMeta checksum kGood may be believed
+  int kernel_ifindex = 0;           // > 0: the kernel has this very link too (AF_XDP): neighbours come from it
+  int poll_fd = -1;                 // readable when frames wait; -1 when the device can only be polled
 };
 
 // Counters of one queue, single writer (the owning thread).

@@ -77,7 +77,9 @@ size_t PacketSocketIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
 bool PacketSocketIo::IsSendable(Packet& packet) {
   DCHECK(!packet.tx.ip_checksum) << "not offered";
   DCHECK(prefix_bytes_ != 0 || (!packet.tx.l4_checksum && packet.tx.tso_segment_bytes == 0)) << "not offered";
-  if (packet.bytes() > LongestFrame(frame_limit_, packet.tx.tso_segment_bytes > 0) || packet.bytes() < kMinLinkHeaderBytes) return false;
+  if (packet.bytes() > LongestFrame(frame_limit_, packet.tx.tso_segment_bytes > 0) ||
+      packet.bytes() < kMinLinkHeaderBytes)
+    return false;
   return FitToSegments(packet, kMaxTxSegments, slab_, stats_);
 }
 
@@ -93,7 +95,7 @@ size_t PacketSocketIo::TransmitBurst(absl::Span<Packet> packets) {
       if (sent > 0) {
         CountSent(packets.subspan(n, static_cast<size_t>(sent)));
         n += static_cast<size_t>(sent);
-      } else if (!(drop = DropRefused(errno))) {
+      } else if (!(drop = DropRefused(errno, packets[n]))) {
         stats_.tx_full += packets.size() - n;
         break;
       }
@@ -130,11 +132,12 @@ void PacketSocketIo::CountSent(absl::Span<Packet> packets) {
   }
 }
 
-bool PacketSocketIo::DropRefused(int error) {
+bool PacketSocketIo::DropRefused(int error, const Packet& packet) {
   switch (error) {
+    case ENOBUFS:  // also what the kernel says of a super-packet once somebody has told the device not to cut any more
+      return packet.tx.tso_segment_bytes > 0;
     case EAGAIN:
     case EINTR:
-    case ENOBUFS:
     case ENOMEM:
       return false;
     case ENETDOWN:  // the interface is down

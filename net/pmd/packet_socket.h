@@ -18,7 +18,9 @@
 // Offloads (the default): each frame comes with a virtio-net header (vnet_header.h). Local peers, on a veth or a bridge
 // say, leave TCP checksums unfinished and send super-packets of up to 64 KB, and GRO makes such ones of what a NIC
 // received; Luna takes both. It leaves the TCP checksum of what it sends to the device, or to the kernel where the
-// device has none. Without, a local peer's own offloads must be off.
+// device has none, and the cutting of segments (TSO) to the device if it did that when the socket was opened: switched
+// off later, super-packets are dropped, and TCP sends them again segment by segment. Without, a local peer's own
+// offloads must be off.
 //
 // Needs CAP_NET_RAW, and CAP_NET_ADMIN for a receive buffer beyond net.core.rmem_max (it is smaller otherwise).
 // Thread: one. Ownership: the slab must outlive the device; its owner is this thread.
@@ -85,7 +87,7 @@ class PacketSocketIo final : public PacketIo {
   // Up to kFramesPerCall sendable frames by one call; how many the kernel took, or -1 with errno.
   int SendSome(absl::Span<Packet> packets);
   // The kernel refused `packet`: true when it is to be dropped, false when it is to be tried again.
-  bool DropRefused(int error);
+  bool DropRefused(int error, const Packet& packet);
   void CountSent(absl::Span<Packet> packets);
   void LookAtLink();
 

@@ -210,6 +210,38 @@ TEST_F(PacketSocketRootTest, TheChecksumOfWhatIsSentIsFilledInOrLeftToTheOtherEn
   EXPECT_EQ(io_->stats().tx_dropped, 0u);
 }
 
+TEST_F(PacketSocketRootTest, SuperPacketsLeaveWholeWhereTheDeviceCuts) {
+  Open();
+  ASSERT_TRUE(io_->capabilities().tx_tso);
+  ASSERT_TRUE(io_->capabilities().tso_sum_has_length);
+  wire::TcpFrame frame;
+  frame.payload = wire::Pattern(1448 * 5 + 7);
+  const TxMeta tx{.l4_checksum = true, .l2_bytes = 14, .l3_bytes = 20, .l4_bytes = 20, .tso_segment_bytes = 1448};
+  Packet packet;
+  const Frame bytes = WithPseudoHeaderSum(frame);
+  packet.data = memory_.ChainOfSlices(std::string(bytes.begin(), bytes.end()), 1000);
+  packet.tx = tx;
+  ASSERT_EQ(io_->TransmitBurst({&packet, 1}), 1u);
+  VnetHeader header;
+  EXPECT_EQ(far_->Receive(&header), bytes);
+  EXPECT_EQ(header.gso_type, VnetHeader::kTcpV4);
+  EXPECT_EQ(header.gso_bytes, 1448);
+  EXPECT_EQ(io_->stats().tx_linearised, 0u);
+  // Switched off behind our back: dropped, and what comes behind it leaves.
+  ASSERT_TRUE(Shell("ethtool -K ours0 tso off"));
+  packet.data = memory_.ChainOfSlices(std::string(bytes.begin(), bytes.end()), 1000);
+  packet.tx = tx;
+  EXPECT_EQ(io_->TransmitBurst({&packet, 1}), 1u);
+  EXPECT_EQ(io_->stats().tx_dropped, 1u);
+  EXPECT_TRUE(Transmit(wire::TcpFrame{}.Build()));
+  EXPECT_EQ(far_->Receive(&header), wire::TcpFrame{}.Build());
+  io_.reset();
+  Open();
+  EXPECT_FALSE(io_->capabilities().tx_tso) << "it is asked when the socket is opened";
+  Open({.offloads = false});
+  EXPECT_FALSE(io_->capabilities().tx_tso);
+}
+
 TEST_F(PacketSocketRootTest, WhatTheKernelHasNoRoomForIsCounted) {
   Open({.receive_buffer_bytes = 4096});
   constexpr uint64_t kFrames = 200;

@@ -93,7 +93,9 @@ size_t TapPacketIo::TransmitBurst(absl::Span<Packet> packets) {
 
 TapPacketIo::SendResult TapPacketIo::SendFrame(Packet& packet) {
   DCHECK(!packet.tx.ip_checksum && (prefix_bytes_ != 0 || packet.tx.tso_segment_bytes == 0)) << "not offered";
-  if (packet.bytes() > LongestFrame(frame_limit_, packet.tx.tso_segment_bytes > 0) || packet.bytes() < kMinLinkHeaderBytes) return SendResult::kDropped;
+  if (packet.bytes() > LongestFrame(frame_limit_, packet.tx.tso_segment_bytes > 0) ||
+      packet.bytes() < kMinLinkHeaderBytes)
+    return SendResult::kDropped;
   if (!FitToSegments(packet, kMaxTxSegments, slab_, stats_)) return SendResult::kDropped;
   VnetHeader header = VnetHeaderFor(packet.tx);
   std::array<iovec, kMaxTxSegments + 1> pieces;

@@ -14,8 +14,8 @@
 //
 // Offloads (TapOptions::offloads): each frame comes with a virtio-net header (vnet_header.h). The kernel leaves TCP
 // checksums of local senders unfinished, says so, and sends super-packets of up to 64 KB; Luna leaves the TCP checksum
-// of what it sends to the kernel, which need not compute it either when it is itself the receiver. Without, frames are
-// whole and no longer than the MTU, both ways.
+// of what it sends to the kernel, which need not compute it either when it is itself the receiver, and sends
+// super-packets, too. Without, frames are whole and no longer than the MTU, both ways.
 //
 // Privileges: creating a device needs CAP_NET_ADMIN. Without it, attach to one that root has made for this user:
 //   sudo ip tuntap add dev luna0 mode tap user $USER && sudo ip link set luna0 up && sudo ip addr add 10.0.0.1/24 dev

@@ -45,6 +45,11 @@ TEST(VnetHeader, AsksForWhatTxMetaAsksFor) {
   EXPECT_EQ(checksum.checksum_start, 38);
   EXPECT_EQ(checksum.checksum_offset, 16);
   EXPECT_EQ(checksum.header_bytes, 70);
+  const VnetHeader cut =
+      VnetHeaderFor({.l4_checksum = true, .l2_bytes = 14, .l3_bytes = 20, .l4_bytes = 32, .tso_segment_bytes = 1448});
+  EXPECT_EQ(cut.gso_type, VnetHeader::kTcpV4);
+  EXPECT_EQ(cut.gso_bytes, 1448);
+  EXPECT_EQ(cut.header_bytes, 66);
 }
 
 // Lengths without the header; the link takes 1518 octets.

@@ -130,8 +130,8 @@ Outcome Exchange(const Scenario& scenario, const Offloads& offloads) {
           .to_b = std::move(tap_b.frames),
           .handed_over = link.a().stats().tx_packets,
           .retransmitted = a.stack().counters().segments_retransmitted.value(),
-          .bad_checksums = a.drops().value(stats::DropReason::kTcpBadChecksum) +
-                           b.drops().value(stats::DropReason::kTcpBadChecksum),
+          .bad_checksums =
+              a.drops().value(stats::DropReason::kTcpBadChecksum) + b.drops().value(stats::DropReason::kTcpBadChecksum),
           .linearised = link.a().stats().tx_linearised};
 }
 

@@ -22,6 +22,8 @@ constexpr uint32_t kHeldPeerClosed = 1u << 1;
 constexpr Duration kShortestLinger = Duration::Milliseconds(20);
 constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 
+constexpr size_t kFewestFrames = 4;  // that a device gets at once
+
 // An error quotes no more than makes 576 octets in all (RFC 1812 §4.3.2.3); some hosts quote a whole segment.
 constexpr size_t kLongestIcmpBytes = 2048;
 
@@ -30,6 +32,9 @@ constexpr size_t kLongestIcmpBytes = 2048;
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
     : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
   CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";
+  const pmd::Capabilities& device = parts.io->capabilities();
+  transmit_burst_ =
+      device.tx_tso ? options.transmit_backlog : std::max<size_t>(options.transmit_bytes / device.mtu, kFewestFrames);
   routes_version_ = parts.egress->routes_version();
 }
 
@@ -64,8 +69,10 @@ void Worker::ProcessInline(size_t frames) {
     tcp::Segment& next = segments_[held == &segments_[0]];
     if (!Parse(std::move(received_[i]), &next)) continue;
     if (held != nullptr) {
-      if (tcp::Coalesce(held, &next)) continue;
+      const bool large = held->payload_bytes() >= options_.event_bytes;
+      if (!large && tcp::Coalesce(held, &next)) continue;
       Ingest(*held, &event);
+      if (large) Hand(&event);
     }
     held = &next;
   }
@@ -82,6 +89,13 @@ void Worker::Ingest(tcp::Segment& segment, tcp::Event* event) {
     *event = {};
   }
   *event = {next.connection, event->what | next.what};
+}
+
+// Both cores work at once: while we go on with the burst, the peer gets what there is.
+void Worker::Hand(tcp::Event* event) {
+  if (*event) Complete(*event);
+  *event = {};
+  Transmit();
 }
 
 // An answer leaves right behind its request; bare acknowledgements wait for the end of the burst (MUST-59).
@@ -122,10 +136,14 @@ void Worker::TakeIcmp(const zbuf::ZChain& message) {
   parts_.stack->OnIcmp({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, now_);
 }
 
+// What is more than the device should get at once leaves while the rest is being made.
 void Worker::Flush() {
-  if (!parts_.stack->HasOutput() || frames_.size() >= options_.transmit_backlog) return;
-  parts_.stack->Flush(now_, options_.transmit_backlog - frames_.size(), &batch_);
-  parts_.egress->Encapsulate(batch_, now_, frames_);
+  while (parts_.stack->HasOutput() && frames_.size() < options_.transmit_backlog) {
+    parts_.stack->Flush(now_, std::min(transmit_burst_, options_.transmit_backlog - frames_.size()), &batch_);
+    if (batch_.empty()) return;  // it waits for memory
+    parts_.egress->Encapsulate(batch_, now_, frames_);
+    if (parts_.stack->HasOutput()) Transmit();
+  }
 }
 
 bool Worker::Transmit() {

@@ -57,6 +57,8 @@ struct WorkerParts {
 
 struct WorkerOptions {
   size_t receive_burst = 32;           // frames per ReceiveBurst, the paper's "batch"
+  uint32_t event_bytes = 16 << 10;     // in the middle of a burst so much payload is delivered, and the answer leaves
+  uint32_t transmit_bytes = 24 << 10;  // made at once before the device gets them; TSO: all
   size_t transmit_backlog = 512;       // frames that wait for the device before TCP stops making more
   size_t events_per_iteration = 1024;  // bound on timer and posted events between two bursts
   int kernel_events = 16;              // bound on kernel events per iteration (LUNA §7.2)
@@ -118,6 +120,7 @@ class Worker {
   size_t ReceiveBurst();
   void ProcessInline(size_t frames);
   void Complete(const tcp::Event& event);
+  void Hand(tcp::Event* event);
   // False: no segment, and dealt with.
   bool Parse(pmd::Packet&& frame, tcp::Segment* out);
   // Hands `segment` to TCP and its event on to `event`; that, when it is of another connection, is completed first.
@@ -138,6 +141,7 @@ class Worker {
 
   const WorkerParts parts_;
   const WorkerOptions options_;
+  size_t transmit_burst_;  // frames for WorkerOptions::transmit_bytes
   Time now_;
   std::vector<pmd::Packet> received_;
   tcp::Segment segments_[2];         // the one that may still grow, and the next

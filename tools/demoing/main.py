@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-SIZES = (64, 4096)
-DEPTHS = (1, 16)
+SMALL = ((64, 1), (64, 16), (4096, 1), (4096, 16))  # size, depth
+LARGE = ((65536, 4),)  # also over a link with jumbo frames
 ROUNDS = 3  # interleaved; the table shows the median round by rate
 VERIFY_BYTES = 64 << 20
 
@@ -66,8 +66,9 @@ def client(command, cpu):
 class Transport:
     """How server and client are started on one kind of device."""
 
-    def __init__(self, name, echo, server_flags, client_flags, connect):
+    def __init__(self, name, echo, server_flags, client_flags, connect, points=SMALL + LARGE):
         self.name = name
+        self.points = points
         self.server_command = [echo, "server"] + server_flags
         self._client = [echo, "client"] + client_flags
         self._connect = connect
@@ -82,9 +83,14 @@ def transports(echo):
     server = ["--device=net_memif0,role=server," + memif, "--address=10.0.0.2/24", "--port=61441"]
     client_flags = ["--device=net_memif0,role=client," + memif, "--address=10.0.0.1/24"]
     trusted = ["--trusted_link"]  # shared memory damages nothing: no checksums
+    jumbo = ["--mtu=9000"]
     return [
         Transport("Luna, memif", echo, server, client_flags, "10.0.0.2:61441"),
         Transport("Luna, trusted", echo, server + trusted, client_flags + trusted, "10.0.0.2:61441"),
+        Transport("Luna, MTU 9000", echo, server + jumbo, client_flags + jumbo, "10.0.0.2:61441", LARGE),
+        Transport(
+            "trusted, MTU 9000", echo, server + trusted + jumbo, client_flags + trusted + jumbo, "10.0.0.2:61441", LARGE
+        ),
         Transport(
             "kernel, spinning",
             echo,
@@ -136,9 +142,9 @@ def main():
 
     reports = {}
     for _ in range(ROUNDS):
-        for size in SIZES:
-            for depth in DEPTHS:
-                for transport in all_transports:
+        for size, depth in SMALL + LARGE:
+            for transport in all_transports:
+                if (size, depth) in transport.points:
                     reports.setdefault((size, depth, transport.name), []).append(
                         measure(transport, size, depth, arguments.seconds / ROUNDS)
                     )

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "luna/net/tcp/isn.h"
 #include "luna/net/tcp/testing/stack_tester.h"
 
 namespace luna::tcp {
@@ -501,6 +502,24 @@ TEST(Handshake, AnIsnPerIncarnation) {
   t.Run(Ms(4));
   t.Connect();
   EXPECT_EQ(t.last().header.sequence - isn, 1000u);
+}
+
+// The peer has not heard of the first one's end, and answers the second one's SYN for it (found by pair_fuzz): with the
+// same number neither would ever learn the truth.
+TEST(Handshake, TheNextConnectionOfATupleHasAnotherNumberHoweverSoonItComes) {
+  StackTester t;
+  const wire::FourTuple tuple{{wire::Ipv4Address(10, 0, 0, 2), 4000}, {wire::Ipv4Address(10, 0, 0, 1), 80}};
+  const SeqNum by_clock = InitialSequenceNumber(t.stack().config().secret, tuple, t.now());
+  for (int i = 0; i < 4; ++i) {
+    const absl::StatusOr<Connection*> c = t.stack().Connect(tuple.local, tuple.remote, nullptr, t.now());
+    ASSERT_TRUE(c.ok()) << c.status();
+    constexpr int kStep = kIssStep + 1;  // and the SYN
+    EXPECT_EQ((*c)->sender().iss() - by_clock, i < 3 ? i * kStep : 250'000) << "the clock has overtaken it";
+    (*c)->Abort();
+    t.Poll();
+    t.stack().Reap();
+    if (i == 2) t.Run(Duration::Seconds(1));
+  }
 }
 
 }  // namespace

@@ -25,6 +25,10 @@ uint64_t HashTuple(const Secret& key, const wire::FourTuple& tuple, uint64_t dom
 // ISN = M + F(tuple, secret), where M ticks every 4 µs (RFC 6528 §3).
 SeqNum InitialSequenceNumber(const Secret& key, const wire::FourTuple& tuple, Time now);
 
+// How far beyond its predecessor's last number a connection that reopens a TIME-WAIT begins: more than any window field
+// without scale.
+inline constexpr uint32_t kIssStep = 0x10002;
+
 // Per-connection offset of the timestamp clock, so that TSval tells nothing of the host's uptime.
 uint32_t TimestampOffset(const Secret& key, const wire::FourTuple& tuple);
 

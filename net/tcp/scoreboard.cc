@@ -126,7 +126,7 @@ void Scoreboard::Deliver(const Record& record, bool by_sack, Delivery* d) {
 }
 
 // Takes a record out of all accounts but bytes_.
-void Scoreboard::Leave(const Record& record) {
+void Scoreboard::LeaveAccounts(const Record& record) {
   if (record.Is(Record::kSacked)) Subtract(sacked_, record.length());
   if (record.waits()) --waiting_;
   if (record.Is(Record::kLost)) Subtract(lost_, record.length());

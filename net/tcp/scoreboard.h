@@ -176,7 +176,10 @@ class Scoreboard {
   void Sack(size_t i, Delivery* delivery);
   void SackRange(SeqNum left, SeqNum right, uint32_t mss, Delivery* delivery);
   bool IsDsack(absl::Span<const wire::TcpSackBlock> blocks, SeqNum una, Delivery* delivery) const;
-  void Leave(const Record& record);
+  void Leave(const Record& record) {
+    if (record.flags & (Record::kSacked | Record::kLost | Record::kRetransmitted)) LeaveAccounts(record);
+  }
+  void LeaveAccounts(const Record& record);
 
   static void Add(Account& account, uint32_t bytes) {
     account.bytes += bytes;

@@ -94,7 +94,7 @@ bool Sender::WorthSending(uint32_t bytes, bool all) const {
   return bytes >= max_wnd_ / 2 && bytes > 0;
 }
 
-std::optional<Sender::Plan> Sender::Next() const {
+std::optional<Sender::Plan> Sender::NextOfSome() const {
   if (tail_probe_due_) return NextTailProbe();
   if (frto_new_) {
     // RFC 5682 §2.1 step 2b: new data shows whether the old is still on its way.

@@ -142,7 +142,10 @@ class Sender {
   // What Next() gives from here on leaves together.
   void BeginBurst() { burst_ = 0; }
   // The segment to send now, if any. Pure.
-  std::optional<Plan> Next() const;
+  std::optional<Plan> Next() const {
+    if (!HasUnsent() && !board_.AnyWaiting() && !tail_probe_due_) return std::nullopt;
+    return NextOfSome();
+  }
   // `plan` was built and left at `now`.
   void OnSent(const Plan& plan, Time now);
   // How many segments of `most` may leave from SND.NXT on, right behind `plan`, that differ from it in SEQ only: full
@@ -253,6 +256,7 @@ class Sender {
   SeqNum DataEnd() const { return data_end_; }
 
   // --- sender.cc ---
+  std::optional<Plan> NextOfSome() const;
   std::optional<Plan> NextRepair() const;
   std::optional<Plan> NextNew(bool past_window) const;
   std::optional<Plan> NextTailProbe() const;

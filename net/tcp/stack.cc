@@ -17,6 +17,7 @@ using wire::TcpFlags;
 // Distinguish these uses of the keyed hash from those in isn.cc, syn_cookie.cc and core.h.
 constexpr uint64_t kPortDomain = 3;
 constexpr uint64_t kPortTableDomain = 4;
+constexpr uint64_t kEndedDomain = 8;
 
 constexpr uint64_t kLargestPortStep = 8;
 
@@ -71,11 +72,17 @@ absl::StatusOr<Connection*> Stack::Connect(wire::Endpoint local, const wire::End
   Connection* connection = pool_.New(core_, options);
   connection->owner_ = owner;
   connection->SetRouteMtu(PathMtu(remote.address), now);
-  connection->StartActive(tuple, InitialSequenceNumber(core_.config.secret, tuple, now),
-                          TimestampOffset(core_.config.secret, tuple), now);
+  connection->StartActive(tuple, NewIsn(tuple, now), TimestampOffset(core_.config.secret, tuple), now);
   table_.Insert(connection);
   core_.counters.connections_opened.Increment();
   return connection;
+}
+
+SeqNum Stack::NewIsn(const wire::FourTuple& tuple, Time now) {
+  const SeqNum iss = InitialSequenceNumber(core_.config.secret, tuple, now);
+  const uint64_t hash = HashTuple(core_.config.secret, tuple, kEndedDomain);
+  const Ended& last = ended_[hash % ended_.size()];
+  return last.tuple_hash == hash && iss <= last.snd_nxt ? last.snd_nxt + kIssStep : iss;
 }
 
 // RFC 6056 §3.3.4 (double hash) with the random steps of §3.3.5: a secret offset that differs by destination, and a
@@ -154,7 +161,12 @@ void Stack::Settle(Connection& connection, Time now) {
                                  .rcv_nxt = connection.receiver_.nxt(),
                                  .ts_recent = connection.ts_recent_,
                                  .timestamps = connection.timestamps_};
-  if (waits) time_wait_.Add(connection.tuple(), values, now);
+  if (waits) {
+    time_wait_.Add(connection.tuple(), values, now);
+  } else {
+    const uint64_t hash = HashTuple(core_.config.secret, connection.tuple(), kEndedDomain);
+    ended_[hash % ended_.size()] = {hash, values.snd_nxt};
+  }
   if (connection.bars_cookie_) cookie_bars_.Add(connection.tuple(), values, now);
 }
 

@@ -142,6 +142,9 @@ class Stack {
   Listener* FindListener(const wire::Endpoint& local);
   // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
   void Settle(Connection& connection, Time now);
+  // RFC 6528's number; beyond all numbers of the last connection with that tuple, however soon this one follows (the
+  // clock in it ticks every 4 µs): a peer that did not hear of the end would take what is new for what is old.
+  SeqNum NewIsn(const wire::FourTuple& tuple, Time now);
   uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote);
   bool InUse(const wire::FourTuple& tuple) const { return table_.Contains(tuple) || IsInTimeWait(tuple); }
 
@@ -156,6 +159,12 @@ class Stack {
   absl::flat_hash_map<wire::Endpoint, std::unique_ptr<Listener>> listeners_;
   absl::flat_hash_map<wire::IpAddress, uint32_t> path_mtus_;  // those that differ from the link's
   std::array<uint32_t, 256> port_counters_{};                 // RFC 6056 §3.3.4's table
+  // Connections that ended last, those in TIME-WAIT aside: by the keyed hash of the tuple, one for each remainder.
+  struct Ended {
+    uint64_t tuple_hash = 0;
+    SeqNum snd_nxt;
+  };
+  std::array<Ended, 256> ended_{};
 };
 
 }  // namespace luna::tcp

@@ -14,10 +14,6 @@ namespace {
 using stats::DropReason;
 using wire::TcpFlags;
 
-// How far beyond its predecessor's last number a connection that reopens a TIME-WAIT begins: more than any window field
-// without scale.
-constexpr uint32_t kIssStep = 0x10002;
-
 // What TIME-WAIT says of its window, which its record does not remember. Nothing can come any more, so its size has no
 // meaning; but this one never moves the right edge left (SHLD-14), whatever the scale was.
 constexpr uint16_t kTimeWaitWindow = 0xffff;
@@ -81,7 +77,7 @@ Event Stack::ToListener(Listener& listener, Segment& segment, Time now) {
   } else if (table_.size() >= core_.config.max_connections) {
     core_.drops.Count(DropReason::kTcpConnectionLimit);
   } else {
-    SeqNum iss = InitialSequenceNumber(core_.config.secret, segment.tuple, now);
+    SeqNum iss = NewIsn(segment.tuple, now);
     const bool bars_cookie = cookie_bars_.Find(segment.tuple) != nullptr;
     for (TimeWaitTable* records : {&time_wait_, &cookie_bars_}) {
       const TimeWaitRecord* old = records->Find(segment.tuple);

@@ -51,6 +51,29 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
   EXPECT_FALSE(absl::StrContains(server.Errors(), "leak")) << server.Errors();
 }
 
+// Neither for large messages nor for jumbo frames; and the server's last word is of all of its life.
+TEST(LunaEcho, NothingIsCopiedOverMemif) {
+  for (const std::string mtu : {"--mtu=1500", "--mtu=9000"}) {
+    const std::string socket = "copy" + mtu.substr(6);
+    Process server(Echo({"server", Memif("server", socket), mtu, "--address=10.0.0.2/24", "--huge=off",
+                         "--memory_mb=64", "--stats=20ms"}));
+    ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
+    Process client(Echo({"client", Memif("client", socket), mtu, "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                         "--size=65536", "--inflight=4", "--bytes=20000000", "--verify", "--json", "--huge=off",
+                         "--memory_mb=64"}));
+    EXPECT_EQ(client.Wait(), 0) << client.Errors();
+    EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 20")) << client.Output();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0) << server.Errors();
+    const std::vector<std::string> lines = absl::StrSplit(server.Output(), '\n', absl::SkipEmpty());
+    const std::string& last = lines.back();
+    EXPECT_FALSE(absl::StrContains(last, "\"tcp.bytes_in\":0,")) << last;
+    for (const char* none : {"io.tx_linearised", "io.bytes_copied_rx", "io.bytes_copied_tx"}) {
+      EXPECT_TRUE(absl::StrContains(last, absl::StrCat("\"", none, "\":0"))) << none << " in " << last;
+    }
+  }
+}
+
 // Both ends have to trust the link: what one leaves undone the other would drop.
 TEST(LunaEcho, TrustsALinkOnlyWithTheOtherEnd) {
   Process server(Echo({"server", Memif("server", "trust"), "--trusted_link", "--address=10.0.0.2/24", "--huge=off",

@@ -81,6 +81,9 @@ void AddDevice(const pmd::IoStats& stats, Numbers* out) {
   out->Add("io.rx_no_buffer", stats.rx_no_buffer);
   out->Add("io.tx_full", stats.tx_full);
   out->Add("io.tx_dropped", stats.tx_dropped);
+  out->Add("io.tx_linearised", stats.tx_linearised);
+  out->Add("io.bytes_copied_rx", stats.bytes_copied_rx);
+  out->Add("io.bytes_copied_tx", stats.bytes_copied_tx);
 }
 
 }  // namespace

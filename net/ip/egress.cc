@@ -107,7 +107,9 @@ void Egress::Encapsulate(OutBatch& batch, Time now, Frames& frames) {
   Refresh(frames);
   for (size_t i = 0; i < batch.size(); ++i) {
     OutDatagram& datagram = batch[i];
-    if (EncapsulateOne(datagram, now, frames) && datagram.dont_fragment) i = EncapsulateRow(batch, i, frames);
+    const bool sent = EncapsulateOne(datagram, now, frames);
+    const bool row = i + 1 < batch.size() && batch[i + 1].like_last;
+    if (row && sent && datagram.dont_fragment) i = EncapsulateRow(batch, i, frames);
   }
   batch.clear();
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "benchmark/benchmark.h"
 #include "glog/logging.h"
@@ -101,6 +102,62 @@ BENCHMARK(BM_EchoInOneThread)
     ->Args({4096, 16, 1500, 1})
     ->Args({65536, 4, 1500, 0})
     ->Args({65536, 4, 9000, 0});
+
+// Answers counted over all connections.
+class Counter final : public Handler {
+ public:
+  void OnConnected(tcp::Connection& connection) override { connections.push_back(&connection); }
+  void OnReadable(tcp::Connection&, zbuf::ZChain data) override { received += data.bytes(); }
+  std::vector<tcp::Connection*> connections;
+  uint64_t received = 0;
+};
+
+// {connections}: 16 requests of 64 octets are under way, each on another connection, in an order without locality. What
+// grows with the number is cache misses. An iteration, and an item, is one request.
+void BM_EchoOverManyConnections(benchmark::State& state) {
+  constexpr size_t kRequestBytes = 64, kAtOnce = 16, kStep = 7919, kPorts = 8, kOpening = 256;
+  const auto wanted = static_cast<size_t>(state.range(0));
+  MonotonicClock clock;
+  zbuf::TestSlab slab_a(128u << 20), slab_b(128u << 20);
+  pmd::QueuePair link(slab_a.slab(), slab_b.slab(), {.share_objs = true});
+  tcp::StackConfig config = Config(1500);
+  config.max_connections = 200'000;
+  TestHost a(clock, link.a(), slab_a.slab(), {wire::Ipv4Address(10, 0, 0, 1), 24}, config, {});
+  TestHost b(clock, link.b(), slab_b.slab(), {wire::Ipv4Address(10, 0, 0, 2), 24}, config, {});
+  Echo echo;
+  {
+    Counter client;
+    const auto turn = [&] {
+      a.worker().RunOnce();
+      b.worker().RunOnce();
+    };
+    for (uint16_t port = 0; port < kPorts; ++port) {
+      CHECK(b.worker().Listen({wire::IpAddress(), static_cast<uint16_t>(80 + port)}, echo).ok());
+    }
+    for (size_t opened = 0; opened < wanted; ++opened) {
+      const auto opening = a.worker().Connect({b.address(), static_cast<uint16_t>(80 + opened % kPorts)}, client);
+      CHECK(opening.ok()) << opening.status();
+      while (opened + 1 - client.connections.size() >= kOpening) turn();
+    }
+    while (client.connections.size() < wanted) turn();
+    const zbuf::ZChain request = slab_a.Chain(std::string(kRequestBytes, 'x'));
+    size_t next = 0;
+    uint64_t asked = 0;
+    while (state.KeepRunningBatch(kAtOnce)) {
+      for (size_t i = 0; i < kAtOnce; ++i, next = (next + kStep) % wanted) {
+        CHECK(client.connections[next]->Send(request.Share()) == tcp::SendResult::kOk);
+      }
+      asked += kAtOnce * kRequestBytes;
+      while (client.received < asked) turn();
+    }
+    for (TestHost* host : {&a, &b}) {
+      host->stack().ForEachConnection([](tcp::Connection& connection) { connection.Abort(); });
+    }
+    while (a.stack().connections() + b.stack().connections() > 0) turn();
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_EchoOverManyConnections)->ArgName("connections")->Arg(1)->Arg(16)->Arg(10'000)->Arg(100'000);
 
 }  // namespace
 }  // namespace luna::r2c

@@ -68,6 +68,9 @@ struct SendFlags {
 
 class Connection final : private timer::Timer {
  public:
+  // What a segment, and what is sent then, usually touches lies in so many octets at the front.
+  static constexpr size_t kUsualBytes = 704;
+
   // The layout, checked in connection.cc: a connection in all (heap: what waits out of order, more than two segments in
   // flight, options that are not the stack's), and of it what a predicted segment with data takes, from the front.
   static constexpr size_t kMostBytes = 1024;

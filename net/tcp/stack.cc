@@ -1,6 +1,7 @@
 #include "luna/net/tcp/stack.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -116,6 +117,19 @@ bool Stack::Parse(ip::Datagram&& datagram, Time now, Segment* out) {
   }
   if (out->arrival == Time()) out->arrival = now;  // a device that does not say
   return true;
+}
+
+void Stack::Prefetch(absl::Span<const Segment> segments) const {
+  constexpr size_t kLine = 64;
+  DCHECK_LE(segments.size(), kMostPrefetched);
+  std::array<uint64_t, kMostPrefetched> hashes;
+  for (size_t i = 0; i < segments.size(); ++i) hashes[i] = table_.PrefetchEntry(segments[i].tuple);
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const Connection* connection = table_.Peek(hashes[i]);
+    if (connection == nullptr) continue;
+    const auto* at = reinterpret_cast<const char*>(connection);
+    for (size_t line = 0; line < Connection::kUsualBytes; line += kLine) __builtin_prefetch(at + line, 1);
+  }
 }
 
 Event Stack::Ingest(Segment& segment, Time now) {

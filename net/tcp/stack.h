@@ -43,6 +43,8 @@ namespace luna::tcp {
 
 class Stack {
  public:
+  static constexpr size_t kMostPrefetched = 16;
+
   // `slab` gives the header objs of outgoing segments and the copies of Connection::Send(bytes); `drops` counts refused
   // segments. Both belong to the same thread and outlive the stack. `now` is where the caller's clock stands.
   // StackConfig::header_reserve objs of it are set aside: queued data may pin all there is, and would stay for ever if
@@ -74,6 +76,8 @@ class Stack {
   // The same in two steps, for who joins segments of a burst in between (coalesce.h). False: refused, and counted.
   bool Parse(ip::Datagram&& datagram, Time now, Segment* out);
   Event Ingest(Segment& segment, Time now);
+  // Before the segments of a burst, at most kMostPrefetched: has their connections fetched from memory, all at once.
+  void Prefetch(absl::Span<const Segment> segments) const;
   // An event that no packet carried. Call until it returns none.
   Event NextEvent(Time now);
   // Appends segments to `out` until it holds `limit`. What does not fit, or finds no memory, leaves with a later call.

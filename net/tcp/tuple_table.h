@@ -29,6 +29,17 @@ class TupleTable {
     }
     return nullptr;
   }
+  // For who looks up several: the entry, and later the T itself, are on their way meanwhile.
+  uint64_t PrefetchEntry(const wire::FourTuple& tuple) const {
+    const uint64_t hash = hash_(tuple);
+    __builtin_prefetch(&entries_[hash & Mask()]);
+    return hash;
+  }
+  // Of the entry in that place, usually the right one; null when there is none, or it is another's.
+  T* Peek(uint64_t hash) const {
+    const Entry& entry = entries_[hash & Mask()];
+    return entry.hash == hash ? entry.connection : nullptr;
+  }
   bool Contains(const wire::FourTuple& tuple) const { return Find(tuple) != nullptr; }
 
   // Pre: no connection with its tuple is in the table.

@@ -64,20 +64,29 @@ bool Worker::RunOnce() {
 // application: its octets come together.
 void Worker::ProcessInline(size_t frames) {
   tcp::Event event;
-  tcp::Segment* held = nullptr;
-  for (size_t i = 0; i < frames; ++i) {
-    tcp::Segment& next = segments_[held == &segments_[0]];
-    if (!Parse(std::move(received_[i]), &next)) continue;
-    if (held != nullptr) {
-      const bool large = held->payload_bytes() >= options_.event_bytes;
-      if (!large && tcp::Coalesce(held, &next)) continue;
-      Ingest(*held, &event);
+  absl::Span<pmd::Packet> left = absl::MakeSpan(received_).first(frames);
+  while (!left.empty()) {
+    const absl::Span<pmd::Packet> group = left.first(std::min(left.size(), segments_.size()));
+    left.remove_prefix(group.size());
+    for (tcp::Segment& segment : ParseGroup(group)) {
+      const bool large = segment.payload_bytes() >= options_.event_bytes;
+      Ingest(segment, &event);
       if (large) Hand(&event);
     }
-    held = &next;
   }
-  if (held != nullptr) Ingest(*held, &event);
   if (event) Complete(event);
+}
+
+absl::Span<tcp::Segment> Worker::ParseGroup(absl::Span<pmd::Packet> frames) {
+  size_t n = 0;
+  for (pmd::Packet& frame : frames) {
+    if (!Parse(std::move(frame), &segments_[n])) continue;
+    const bool grows = n > 0 && segments_[n - 1].payload_bytes() < options_.event_bytes;
+    if (!grows || !tcp::Coalesce(&segments_[n - 1], &segments_[n])) ++n;
+  }
+  const absl::Span<tcp::Segment> segments = absl::MakeSpan(segments_).first(n);
+  if (n > 1) parts_.stack->Prefetch(segments);
+  return segments;
 }
 
 void Worker::Ingest(tcp::Segment& segment, tcp::Event* event) {

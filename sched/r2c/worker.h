@@ -10,6 +10,7 @@
 //
 // It composes, and owns none of its parts: apps/runtime makes them; tests use fakes. Thread: one, for everything.
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "luna/ctrl/stats/counter.h"
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/ip/arp.h"
@@ -121,6 +123,9 @@ class Worker {
   void ProcessInline(size_t frames);
   void Complete(const tcp::Event& event);
   void Hand(tcp::Event* event);
+  // The segments in `frames`, joined where they can be, their connections on the way from memory. Valid until the next
+  // call.
+  absl::Span<tcp::Segment> ParseGroup(absl::Span<pmd::Packet> frames);
   // False: no segment, and dealt with.
   bool Parse(pmd::Packet&& frame, tcp::Segment* out);
   // Hands `segment` to TCP and its event on to `event`; that, when it is of another connection, is completed first.
@@ -144,9 +149,9 @@ class Worker {
   size_t transmit_burst_;  // frames for WorkerOptions::transmit_bytes
   Time now_;
   std::vector<pmd::Packet> received_;
-  tcp::Segment segments_[2];         // the one that may still grow, and the next
-  ip::OutBatch batch_;               // from TCP to IP
-  std::vector<pmd::Packet> frames_;  // from IP to the device; front ones first
+  std::array<tcp::Segment, tcp::Stack::kMostPrefetched> segments_;  // of a part of a burst
+  ip::OutBatch batch_;                                              // from TCP to IP
+  std::vector<pmd::Packet> frames_;                                 // from IP to the device; front ones first
   bool link_was_up_ = false;
   uint64_t routes_version_ = 0;  // that the connections follow
   timer::TimerWheel wheel_;      // the application's timers

@@ -115,7 +115,7 @@ class Counter final : public Handler {
 // {connections}: 16 requests of 64 octets are under way, each on another connection, in an order without locality. What
 // grows with the number is cache misses. An iteration, and an item, is one request.
 void BM_EchoOverManyConnections(benchmark::State& state) {
-  constexpr size_t kRequestBytes = 64, kAtOnce = 16, kStep = 7919, kPorts = 8, kOpening = 256;
+  constexpr size_t kRequestBytes = 64, kAtOnce = 16, kStep = 7919, kPorts = 32, kOpening = 256;
   const auto wanted = static_cast<size_t>(state.range(0));
   MonotonicClock clock;
   zbuf::TestSlab slab_a(128u << 20), slab_b(128u << 20);

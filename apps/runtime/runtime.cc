@@ -71,7 +71,7 @@ tcp::StackConfig TcpConfig(const RuntimeOptions& options, const pmd::Capabilitie
   // The most that IPv4 can say; routes that take less are the worker's to follow.
   tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
   // What the device cuts, with a slice for the headers.
-  if (capabilities.tx_tso && capabilities.max_tx_segments > 1) {
+  if (capabilities.tx_tso && capabilities.tx_tcp_checksum && capabilities.max_tx_segments > 1) {
     tcp.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
     tcp.tso_payload_slices = capabilities.max_tx_segments - 1;
   }

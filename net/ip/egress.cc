@@ -31,6 +31,12 @@ static_assert(kHeaderBytes + EthernetHeader::kVlanTagSize <= pmd::kTxHeadroomByt
 constexpr Duration kStaleRecheck = Duration::Seconds(5);
 constexpr size_t kMaxUnresolved = 256;
 
+// TCP's: nothing else is left to a device.
+size_t TransportHeaderBytes(const zbuf::ZChain& data) {
+  DCHECK_GT(data.front().size(), kTcpDataOffsetAt);
+  return (static_cast<uint8_t>(data.front().data()[kTcpDataOffsetAt]) >> 4) * size_t{4};
+}
+
 }  // namespace
 
 Egress::Egress(EgressConfig config, EgressSources sources, stats::DropCounters* drops)
@@ -204,9 +210,10 @@ absl::optional<Egress::Resolved> Egress::FindNeighbour(const IpAddress& next_hop
 bool Egress::Prepend(const Hop& hop, OutDatagram& datagram) {
   zbuf::ZChain& data = datagram.packet.data;
   const size_t total = Ipv4Header::kSize + data.bytes();
-  const size_t limit =
-      datagram.packet.tx.tso_segment_bytes > 0 ? std::numeric_limits<uint16_t>::max() : size_t{hop.mtu};
-  if (total > limit) [[unlikely]] {
+  // Of what the device cuts, the pieces: what lies behind the transport header is shared out.
+  const size_t cut = datagram.packet.tx.tso_segment_bytes;
+  const size_t piece = cut > 0 ? std::min(Ipv4Header::kSize + TransportHeaderBytes(data) + cut, total) : total;
+  if (piece > hop.mtu || total > std::numeric_limits<uint16_t>::max()) [[unlikely]] {
     Drop(datagram, DropReason::kIpPacketTooBig);
     return false;
   }
@@ -240,9 +247,7 @@ void Egress::FinishTransport(OutDatagram& datagram) {
   if (tx.ip_checksum || tx.l4_checksum) {
     tx.l2_bytes = EthernetHeader::kSize;
     tx.l3_bytes = Ipv4Header::kSize;
-    const zbuf::ZSlice& first = datagram.packet.data.front();
-    DCHECK_GT(first.size(), kTcpDataOffsetAt);
-    tx.l4_bytes = (static_cast<uint8_t>(first.data()[kTcpDataOffsetAt]) >> 4) * 4;
+    tx.l4_bytes = static_cast<uint8_t>(TransportHeaderBytes(datagram.packet.data));
   }
   if (tx.l4_checksum) {
     PreparePartialChecksum(datagram, config_.capabilities.tso_sum_has_length);

@@ -1,7 +1,9 @@
 // The data path. Opening is in packet_socket_open.cc.
 #include "luna/net/pmd/packet_socket.h"
 
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -21,6 +23,8 @@ namespace {
 
 // A look is two system calls; a loop that spins makes hundreds of thousands of iterations per second.
 constexpr uint32_t kReclaimsBetweenLooks = 4096;
+// The question takes the kernel's one lock of all interfaces.
+constexpr uint32_t kRefusalsBetweenLooks = 64;
 
 }  // namespace
 
@@ -134,8 +138,9 @@ void PacketSocketIo::CountSent(absl::Span<Packet> packets) {
 
 bool PacketSocketIo::DropRefused(int error, const Packet& packet) {
   switch (error) {
-    case ENOBUFS:  // also what the kernel says of a super-packet once somebody has told the device not to cut any more
-      return packet.tx.tso_segment_bytes > 0;
+    case ENOBUFS:  // the device is full; or, of a super-packet, somebody has told it not to cut any more
+      return packet.tx.tso_segment_bytes > 0 && refusals_++ % kRefusalsBetweenLooks == 0 &&
+             !CutsSegments(fd_, capabilities_.kernel_ifindex);
     case EAGAIN:
     case EINTR:
     case ENOMEM:
@@ -148,6 +153,15 @@ bool PacketSocketIo::DropRefused(int error, const Packet& packet) {
     default:
       return true;
   }
+}
+
+bool PacketSocketIo::CutsSegments(int fd, int ifindex) {
+  ethtool_value value = {.cmd = ETHTOOL_GTSO, .data = 0};
+  ifreq request = {};
+  request.ifr_ifindex = ifindex;
+  if (ioctl(fd, SIOCGIFNAME, &request) != 0) return false;
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  return ioctl(fd, SIOCETHTOOL, &request) == 0 && value.data != 0;
 }
 
 size_t PacketSocketIo::Reclaim() {

@@ -88,6 +88,8 @@ class PacketSocketIo final : public PacketIo {
   int SendSome(absl::Span<Packet> packets);
   // The kernel refused `packet`: true when it is to be dropped, false when it is to be tried again.
   bool DropRefused(int error, const Packet& packet);
+  // Past the queueing discipline the kernel drops what the device does not cut.
+  static bool CutsSegments(int fd, int ifindex);
   void CountSent(absl::Span<Packet> packets);
   void LookAtLink();
 
@@ -99,6 +101,7 @@ class PacketSocketIo final : public PacketIo {
   IoStats stats_;
   bool link_up_ = true;
   uint32_t reclaims_until_look_;
+  uint32_t refusals_ = 0;  // of super-packets, because the device was full
   std::vector<ReceiveSlot> slots_;
   std::array<mmsghdr, kFramesPerCall> messages_;  // to receive; message i is slot i
 };

@@ -1,9 +1,7 @@
 // Opening a packet socket, and what to tell people when that fails.
 #include <arpa/inet.h>
-#include <linux/ethtool.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <sys/ioctl.h>
@@ -29,15 +27,7 @@ struct InterfaceFacts {
   int index = 0;
   wire::MacAddress mac;
   uint32_t mtu = 0;
-  bool cuts_segments = false;
 };
-
-// Past the queueing discipline the kernel hands on as it is, or drops, what the device does not cut.
-bool CutsSegments(int fd, ifreq request) {
-  ethtool_value value = {.cmd = ETHTOOL_GTSO, .data = 0};
-  request.ifr_data = reinterpret_cast<char*>(&value);
-  return ioctl(fd, SIOCETHTOOL, &request) == 0 && value.data != 0;
-}
 
 absl::StatusOr<InterfaceFacts> Facts(int fd, const std::string& interface) {
   ifreq request = {};
@@ -50,7 +40,6 @@ absl::StatusOr<InterfaceFacts> Facts(int fd, const std::string& interface) {
   facts.index = request.ifr_ifindex;
   if (ioctl(fd, SIOCGIFMTU, &request) != 0) return absl::ErrnoToStatus(errno, Quoted(interface));
   facts.mtu = static_cast<uint32_t>(request.ifr_mtu);
-  facts.cuts_segments = CutsSegments(fd, request);
   if (ioctl(fd, SIOCGIFHWADDR, &request) != 0) return absl::ErrnoToStatus(errno, Quoted(interface));
   if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
     return absl::FailedPreconditionError(absl::StrCat(Quoted(interface), "it does not carry Ethernet frames"));
@@ -136,7 +125,7 @@ absl::StatusOr<std::unique_ptr<PacketSocketIo>> PacketSocketIo::Open(const Packe
                             .mtu = options.mtu == 0 ? facts->mtu : options.mtu,
                             .max_tx_segments = kMaxTxSegments,
                             .tx_tcp_checksum = options.offloads,
-                            .tx_tso = options.offloads && facts->cuts_segments,
+                            .tx_tso = options.offloads && CutsSegments(fd, facts->index),
                             .tso_sum_has_length = true,
                             .trust_rx_checksum = options.offloads,
                             .kernel_ifindex = facts->index,

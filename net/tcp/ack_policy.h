@@ -68,9 +68,9 @@ class AckPolicy {
     conversation_ = true;
     if (!now_ && deadline_.is_infinite()) deadline_ = now + config.delayed_ack;
   }
-  // A segment ahead of RCV.NXT was seen.
-  void OnOutOfOrder() {
-    if (duplicates_owed_ < UINT8_MAX) ++duplicates_owed_;
+  // So many segments ahead of RCV.NXT were seen.
+  void OnOutOfOrder(uint32_t segments = 1) {
+    duplicates_owed_ = static_cast<uint8_t>(std::min<uint32_t>(duplicates_owed_ + segments, UINT8_MAX));
   }
   // What was received before came again, or a congestion mark: the peer is in need of news.
   void OnTrouble(const StackConfig& config) {

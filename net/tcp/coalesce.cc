@@ -12,9 +12,8 @@ bool IsPlainData(const Segment& s) {
   return (s.flags & ~TcpFlags::kPsh) == TcpFlags::kAck && !s.payload.empty() && s.options.sack_count == 0;
 }
 
-bool TimestampsFollow(const wire::TcpOptions& first, const wire::TcpOptions& second) {
-  if (first.has_timestamp != second.has_timestamp) return false;
-  return static_cast<int32_t>(second.tsval - first.tsval) >= 0 && static_cast<int32_t>(second.tsecr - first.tsecr) >= 0;
+bool SameTimestamp(const wire::TcpOptions& a, const wire::TcpOptions& b) {
+  return a.has_timestamp == b.has_timestamp && a.tsval == b.tsval && a.tsecr == b.tsecr;
 }
 
 }  // namespace
@@ -22,12 +21,10 @@ bool TimestampsFollow(const wire::TcpOptions& first, const wire::TcpOptions& sec
 bool Coalesce(Segment* held, Segment* next) {
   if (next->seq != held->seq + held->payload_bytes() || next->tuple != held->tuple) return false;
   if (!IsPlainData(*held) || !IsPlainData(*next)) return false;
-  if (next->ack < held->ack || next->ecn != held->ecn || !TimestampsFollow(held->options, next->options)) return false;
+  if (next->ack != held->ack || next->ecn != held->ecn || !SameTimestamp(held->options, next->options)) return false;
   if (held->payload_bytes() + next->payload_bytes() > kMostCoalescedBytes) return false;
-  held->ack = next->ack;
   held->window = next->window;
   held->flags |= next->flags;
-  held->options.tsecr = next->options.tsecr;
   held->joined = static_cast<uint16_t>(held->joined + next->joined);
   held->payload.Append(std::move(next->payload));
   return true;

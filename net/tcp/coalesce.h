@@ -4,11 +4,13 @@
 // Coalesce: software GRO. Segments of one connection that came behind each other in a burst become one, so that TCP
 // works once for all of their octets. No byte is touched: the chains are joined.
 //
-// Two segments are joined where TCP's state after the one and then the other is that after the joint one: both plain
-// data (ACK, perhaps PSH), the second begins where the first ends, its ACK and its timestamp are not older, the same
-// ECN codepoint, no SACK. The joint one has the newer ACK and window, the PSH of either, and the first's TSval, which
-// is the one to be echoed (RFC 7323 §4.3). What comes between them, of the same connection, parts them. Thread: any,
-// one at a time. O(slices of `next`).
+// Two segments are joined where one could have been sent for both, as Linux's GRO does it: both plain data (ACK,
+// perhaps PSH), the second begins where the first ends; the same ACK, timestamps and ECN codepoint; no SACK. The joint
+// one has the newer window and the PSH of either, and says how many it stands for (Segment::joined): what counts
+// segments, such as duplicate acknowledgements, goes by that. What comes between them, of the same connection, parts
+// them.
+//
+// Thread: any, one at a time. O(slices of `next`).
 
 #include <cstdint>
 

@@ -239,7 +239,7 @@ class Connection final : private timer::Timer {
   uint32_t OnReset(const Segment& segment, Time now);
   uint32_t OnUnexpectedSyn(const Segment& segment, Time now);
   bool CheckAck(const Segment& segment, Time now, uint32_t* events);
-  bool CompleteHandshake(const Segment& segment, Time now, uint32_t* events);
+  bool CompleteHandshake(const Segment& segment, uint32_t* events);
   uint32_t OnFinAcknowledged();
   void LearnSynOptions(const Segment& segment, Time now);
   void ChallengeAck(Time now);

@@ -263,7 +263,7 @@ uint32_t Connection::OnUnexpectedSyn(const Segment&, Time now) {
 }
 
 bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
-  if (state_ == State::kSynReceived && !CompleteHandshake(s, now, events)) return false;
+  if (state_ == State::kSynReceived && !CompleteHandshake(s, events)) return false;
   last_heard_ = s.arrival;
   if (unanswered_probes_ != 0) NoteAnswer(now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
@@ -318,7 +318,7 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   return state_ != State::kClosed && state_ != State::kTimeWait;
 }
 
-bool Connection::CompleteHandshake(const Segment& s, Time now, uint32_t* events) {
+bool Connection::CompleteHandshake(const Segment& s, uint32_t* events) {
   if (half_open_ && listener_->AcceptFull()) {
     core_.drops.Count(DropReason::kTcpListenBacklogFull);
     return false;

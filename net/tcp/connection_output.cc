@@ -206,6 +206,7 @@ bool Connection::JoinForTso(SeqNum seq, ip::OutDatagram* datagram) {
   const uint32_t bytes = sender_.mss();
   zbuf::ZChain& data = datagram->packet.data;
   if (data.bytes() - data.front().length + bytes > core_.config.tso_payload_bytes) return false;
+  if (!datagram->dont_fragment) return false;  // devices count identifications up by themselves (RFC 6864)
   sender_.AppendPayload(seq, bytes, &data);
   if (data.slice_count() - 1 > core_.config.tso_payload_slices) {
     data.TrimBack(bytes);

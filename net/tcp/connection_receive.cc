@@ -110,10 +110,10 @@ uint32_t Connection::OnTextInOrder(Segment& s, Time now) {
 
 void Connection::OnTextAhead(Segment& s) {
   const SeqNum start = s.seq;
-  ++tally_.segments_ahead;
+  tally_.segments_ahead += s.joined;
   if (!receiver_.AcceptOutOfOrder(start, std::move(s.payload))) core_.drops.Count(DropReason::kTcpReassemblyFull);
   if (sack_) sacks_.OnStored(start, receiver_.out_of_order());
-  acks_.OnOutOfOrder();  // at once, one for each (RFC 5681 §4.2)
+  acks_.OnOutOfOrder(s.joined);  // at once, one for each (RFC 5681 §4.2)
   NoteOutput();
 }
 
@@ -165,13 +165,13 @@ bool Connection::TimestampIsStale(Time now) const {
 // RFC 3168 §6.1.3. Marks on anything but acceptable data prove nothing (§6.1.5): only OnText() comes here.
 void Connection::NoteCongestionMark(const Segment& s) {
   const bool marked = s.ecn == ip::Ecn::kCe;
-  if (marked) core_.counters.ecn_marks_in.Increment();
+  if (marked) core_.counters.ecn_marks_in.Add(s.joined);
   if (ecn_.OnData(marked, s.flags)) AckNow();
 }
 
 void Connection::NoteReceived(const Segment& s, uint32_t payload, uint32_t moved, Time now) {
   core_.counters.bytes_in.Add(moved);
-  acks_.OnInOrder(moved, payload, s.Has(TcpFlags::kPsh), sender_.rtt(), core_.config, now);
+  acks_.OnInOrder(moved, payload / s.joined, s.Has(TcpFlags::kPsh), sender_.rtt(), core_.config, now);
   if (acks_.due()) {
     NoteOutput();
   } else if (!acks_.deadline().is_infinite()) {

@@ -120,6 +120,7 @@ struct Core {
   uint32_t orphans = 0;                       // connections that the application has closed
   ip::OutBatch replies;                       // leave before the connections' own segments
   std::vector<Connection*> output;            // have something to send; each at most once
+  size_t output_done = 0;                     // of them, from the front: have no more; never all of them
   std::deque<Connection*> posted;     // have an event that no segment or timer of theirs carried; each at most once
   std::vector<Connection*> starved;   // a Send() of theirs found no memory: they get kWritable after the next Reap()
   std::vector<Connection*> finished;  // closed, waiting for Reap(); each once

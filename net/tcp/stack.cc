@@ -210,14 +210,21 @@ void Stack::Flush(Time now, size_t limit, ip::OutBatch* out) {
   size_t replies = 0;
   while (replies < core_.replies.size() && out->size() < limit) out->push_back(std::move(core_.replies[replies++]));
   core_.replies.erase(core_.replies.begin(), core_.replies.begin() + static_cast<std::ptrdiff_t>(replies));
-  size_t done = 0;
+  bool waits_for_memory = false;
+  size_t& done = core_.output_done;
   for (; done < core_.output.size() && out->size() < limit; ++done) {
     Connection* connection = core_.output[done];
-    if (!connection->Output(now, limit, out)) break;
+    if (!connection->Output(now, limit, out)) {
+      waits_for_memory = out->size() < limit;
+      break;
+    }
     connection->in_output_ = false;
   }
+  // However many wait, and however few leave at once: each moves up a constant number of times.
+  if (done < core_.output.size() && done < core_.output.size() / 2 && !waits_for_memory) return;
   core_.output.erase(core_.output.begin(), core_.output.begin() + static_cast<std::ptrdiff_t>(done));
-  if (core_.output.empty()) return;
+  done = 0;
+  if (!waits_for_memory) return;
   // Behind one that waits for memory, those that have nothing more to say do not wait to be reaped: what they hold may
   // be that memory.
   std::erase_if(core_.output, [](Connection* connection) {

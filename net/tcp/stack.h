@@ -146,8 +146,9 @@ class Stack {
   Listener* FindListener(const wire::Endpoint& local);
   // After anything that may have closed it: out of the table, into TIME-WAIT when that is its state.
   void Settle(Connection& connection, Time now);
-  // RFC 6528's number; beyond all numbers of the last connection with that tuple, however soon this one follows (the
-  // clock in it ticks every 4 µs): a peer that did not hear of the end would take what is new for what is old.
+  // RFC 6528's number; beyond all numbers of the last connection with that tuple, if it ended among the last few
+  // hundred, however soon this one follows (the clock in it ticks every 4 µs): a peer that did not hear of the end
+  // would take what is new for what is old. Not for SYN cookies.
   SeqNum NewIsn(const wire::FourTuple& tuple, Time now);
   uint16_t ChoosePort(const wire::Endpoint& local, const wire::Endpoint& remote);
   bool InUse(const wire::FourTuple& tuple) const { return table_.Contains(tuple) || IsInTimeWait(tuple); }

@@ -32,9 +32,10 @@ constexpr size_t kLongestIcmpBytes = 2048;
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
     : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
   CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";
-  const pmd::Capabilities& device = parts.io->capabilities();
-  transmit_burst_ =
-      device.tx_tso ? options.transmit_backlog : std::max<size_t>(options.transmit_bytes / device.mtu, kFewestFrames);
+  // Where the device cuts, a few datagrams are a lot.
+  const bool tso = parts.stack->config().tso_payload_bytes > 0;
+  transmit_burst_ = tso ? options.transmit_backlog
+                        : std::max<size_t>(options.transmit_bytes / parts.io->capabilities().mtu, kFewestFrames);
   routes_version_ = parts.egress->routes_version();
 }
 
@@ -145,13 +146,21 @@ void Worker::TakeIcmp(const zbuf::ZChain& message) {
   parts_.stack->OnIcmp({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, now_);
 }
 
-// What is more than the device should get at once leaves while the rest is being made.
+// What is more than the device should get at once leaves while the rest is being made; what is more than the backlog
+// waits for the next round, so that the other verbs have their turn.
 void Worker::Flush() {
-  while (parts_.stack->HasOutput() && frames_.size() < options_.transmit_backlog) {
-    parts_.stack->Flush(now_, std::min(transmit_burst_, options_.transmit_backlog - frames_.size()), &batch_);
+  uint32_t unsent_bytes = 0;
+  for (size_t made = 0; parts_.stack->HasOutput() && made < options_.transmit_backlog;) {
+    const size_t before = frames_.size();
+    if (before >= options_.transmit_backlog) return;
+    parts_.stack->Flush(now_, std::min(transmit_burst_, options_.transmit_backlog - before), &batch_);
     if (batch_.empty()) return;  // it waits for memory
+    made += batch_.size();
     parts_.egress->Encapsulate(batch_, now_, frames_);
-    if (parts_.stack->HasOutput()) Transmit();
+    for (size_t i = before; i < frames_.size(); ++i) unsent_bytes += frames_[i].bytes();
+    if (unsent_bytes < options_.transmit_bytes || !parts_.stack->HasOutput()) continue;
+    Transmit();
+    unsent_bytes = 0;
   }
 }
 

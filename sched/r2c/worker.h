@@ -146,7 +146,7 @@ class Worker {
 
   const WorkerParts parts_;
   const WorkerOptions options_;
-  size_t transmit_burst_;  // frames for WorkerOptions::transmit_bytes
+  size_t transmit_burst_;  // full-sized frames for WorkerOptions::transmit_bytes
   Time now_;
   std::vector<pmd::Packet> received_;
   std::array<tcp::Segment, tcp::Stack::kMostPrefetched> segments_;  // of a part of a burst

@@ -168,6 +168,34 @@ TEST(Worker, WhatComesInARowComesTogether) {
   EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
 }
 
+// What lies ahead of a hole is joined, and yet each segment of it is a duplicate acknowledgement: without SACK a sender
+// has nothing else to find a loss by.
+TEST(Worker, JoinedSegmentsAheadOfAHoleAreCountedOneByOne) {
+  uint64_t second = 0;  // of the message's frames: the first run finds out, and loses none
+  for (const bool lossy : {false, true}) {
+    TwoHostsOptions options;
+    options.tcp.sack = false;
+    options.tcp.tail_loss_probe = false;
+    if (lossy) options.wire.a_to_b.drop_nth = {second};
+    TwoHosts hosts(options);
+    Recorder server, client;
+    ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, server).ok());
+    ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, client).ok());
+    ASSERT_TRUE(hosts.RunUntil([&] { return client.connection != nullptr; }, Duration::Seconds(1)));
+    ASSERT_TRUE(hosts.RunUntil([&] { return hosts.link().Idle(); }, Duration::Seconds(1)));
+    second = hosts.link().a_to_b().stats().sent + 1;
+    const std::string message = Pattern(6 * 1448);
+    ASSERT_EQ(client.connection->Send(Bytes(message)), message.size());
+    ASSERT_TRUE(hosts.RunUntil([&] { return server.received.size() == message.size(); }, Duration::Seconds(5)));
+    EXPECT_EQ(server.received, message);
+    const tcp::StackCounters& counters = hosts.a().stack().counters();
+    EXPECT_EQ(counters.segments_retransmitted.value(), lossy ? 1u : 0u);
+    EXPECT_EQ(counters.timeouts.value(), 0u) << "fast retransmit is enough";
+    client.connection->Close();
+    EXPECT_TRUE(hosts.RunUntilQuiet(Duration::Seconds(5)));
+  }
+}
+
 TEST(Worker, SurvivesLossReorderingDuplicationAndCorruption) {
   const char* from_environment = std::getenv("LUNA_TEST_SEED");
   const uint64_t first = from_environment != nullptr ? std::strtoull(from_environment, nullptr, 0) : 1;

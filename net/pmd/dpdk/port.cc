@@ -344,7 +344,8 @@ Capabilities Port::MakeCapabilities(const DeviceFacts& facts, size_t i) const {
   // Frames from one ring port to another stay what the sender made them: nobody would fill in a checksum.
   c.tx_ip_checksum = (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
   c.tx_tcp_checksum = (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
-  c.tx_tso = mode_ == BufferMode::kZbuf && (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0;
+  c.tx_tso = mode_ == BufferMode::kZbuf && (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && c.tx_ip_checksum &&
+             c.tx_tcp_checksum;
   c.trust_rx_checksum = devargs_.is_pci();
   c.kernel_ifindex = kernel_ifindex_;
   return c;

@@ -582,7 +582,10 @@ TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
       for (StackTester* t : {&rows, &singles}) {
         const int64_t all = t->connection()->sender().nxt() - t->connection()->sender().iss();
         if (draw < 4) {
-          if (t->connection()->send_space() >= text.size()) t->Send(text);
+          if (t->connection()->send_space() < text.size()) continue;
+          const SendFlags flags{.more = amount % 3 == 0, .urgent = amount % 32 == 1};
+          EXPECT_EQ(t->connection()->Send(t->Chain(text), flags), SendResult::kOk);
+          t->Poll();
         } else if (draw < 6) {
           t->In({.ack = std::max<int64_t>(1, all - amount % 4 * 1460), .window = 20'000 + amount % 40'000});
         } else if (draw == 6) {
@@ -594,6 +597,11 @@ TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
       }
       compare();
     }
+    for (StackTester* t : {&rows, &singles}) {
+      t->connection()->ShutdownWrite();
+      t->Poll();
+    }
+    compare();
     EXPECT_GT(longest, 5u);
   }
 }

@@ -140,7 +140,7 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   uint16_t flags = TcpFlags::kAck | ecn_.echo_flags();
   // RFC 3168 §6.1.4, §6.1.5: only new data is ECT, and only there does CWR count.
   const bool ect = ecn_.sends_ect() && plan.ect && !probe_pending_;
-  if (ect && (plan.cwr || ecn_.cwr_owed())) flags |= TcpFlags::kCwr;
+  if (ect && plan.cwr) flags |= TcpFlags::kCwr;
   if (plan.fin) flags |= TcpFlags::kFin;
   if (plan.push && plan.bytes > 0) flags |= TcpFlags::kPsh;  // a FIN alone pushes nothing
   SegmentHeader header{.tuple = tuple(),
@@ -156,10 +156,7 @@ bool Connection::OutputSegment(const Sender::Plan& plan, Time now, ip::OutBatch*
   ip::OutDatagram datagram;
   if (!core_.Build(header, &datagram)) return false;
   sender_.AppendPayload(plan.seq, plan.bytes, &datagram.packet.data);
-  if (ect) {
-    datagram.ecn = ip::Ecn::kEct0;
-    ecn_.CwrSent();
-  }
+  if (ect) datagram.ecn = ip::Ecn::kEct0;
   out->push_back(std::move(datagram));
   core_.counters.bytes_out.Add(plan.bytes);
   if (plan.retransmit) {

@@ -10,8 +10,8 @@
 //
 // Echo. A data segment that arrives with CE makes every acknowledgement carry ECE until the peer's CWR.
 //
-// The sender's half: when ECE has made the congestion window smaller, whoever did that calls OweCwr(); the next new
-// data then carries CWR. A value of five bits; owned by Connection.
+// The sender's half, CWR on new data once ECE has made the congestion window smaller, is Sender's (Plan::cwr). A value
+// of four bits; owned by Connection.
 
 #include <cstdint>
 
@@ -57,13 +57,6 @@ class Ecn {
   // ECE while there is something to echo; for every segment but SYN and RST.
   uint16_t echo_flags() const { return echo_ ? wire::TcpFlags::kEce : uint16_t{0}; }
 
-  // --- Sending ---
-  // The congestion window was reduced because of ECE.
-  void OweCwr() { cwr_owed_ = on_; }
-  bool cwr_owed() const { return cwr_owed_; }
-  // New data with CWR has left.
-  void CwrSent() { cwr_owed_ = false; }
-
  private:
   static constexpr uint16_t kSetupSyn = wire::TcpFlags::kEce | wire::TcpFlags::kCwr;
 
@@ -71,7 +64,6 @@ class Ecn {
   bool retracted_ : 1 = false;  // a later copy of it was not
   bool on_ : 1 = false;
   bool echo_ : 1 = false;
-  bool cwr_owed_ : 1 = false;
 };
 
 }  // namespace luna::tcp

@@ -179,16 +179,5 @@ TEST_F(EcnDelayed, TheFirstMarkIsAnsweredAtOnce) {
   EXPECT_EQ(t.Out(), "");
 }
 
-TEST(EcnState, CwrIsOwedUntilItIsSent) {
-  Ecn ecn;
-  ecn.OweCwr();
-  EXPECT_FALSE(ecn.cwr_owed()) << "not negotiated";
-  ecn.OnSyn(kEce | kCwr, EcnMode::kOnRequest);
-  ecn.OweCwr();
-  EXPECT_TRUE(ecn.cwr_owed());
-  ecn.CwrSent();
-  EXPECT_FALSE(ecn.cwr_owed());
-}
-
 }  // namespace
 }  // namespace luna::tcp

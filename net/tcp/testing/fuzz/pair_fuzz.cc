@@ -34,6 +34,9 @@ constexpr Duration kDelay = Duration::Microseconds(100);  // of a network withou
 // Time-outs at their longest until all has arrived and all is closed, in a network without faults: what was backed off
 // or waits for a lost window update, in both directions one after the other, and again for the FINs.
 constexpr int kPatience = 8;
+// A listener with SYN cookies keeps silent, and sends no reset, where a number looks like a cookie's of now: one in 512
+// does, for two of the cookies' ticks.
+constexpr Duration kLikeACookies = Duration::Seconds(130);
 constexpr size_t kMostWaiting = 500;  // segments under way in one direction
 constexpr int kMostTurns = 200000;
 
@@ -138,7 +141,10 @@ class Pair {
   void Heal() {
     for (CheckedHost& host : hosts_) host.Release();
     Time limit = hosts_[0].now();
-    for (CheckedHost& host : hosts_) limit += host.config().rto_max * kPatience;
+    for (CheckedHost& host : hosts_) {
+      limit += host.config().rto_max * kPatience;
+      if (host.config().syn_cookies == SynCookies::kAlways) limit += kLikeACookies;
+    }
     for (int turns = 0; !Done(); ++turns) {
       CHECK(turns < kMostTurns && hosts_[0].now() <= limit) << "not done\n" << Describe();
       for (int from : {0, 1}) {

@@ -221,7 +221,7 @@ void Stack::Flush(Time now, size_t limit, ip::OutBatch* out) {
     connection->in_output_ = false;
   }
   // However many wait, and however few leave at once: each moves up a constant number of times.
-  if (done < core_.output.size() && done < core_.output.size() / 2 && !waits_for_memory) return;
+  if (done < core_.output.size() / 2 && !waits_for_memory) return;
   core_.output.erase(core_.output.begin(), core_.output.begin() + static_cast<std::ptrdiff_t>(done));
   done = 0;
   if (!waits_for_memory) return;

@@ -70,11 +70,7 @@ tcp::StackConfig TcpConfig(const RuntimeOptions& options, const pmd::Capabilitie
       options.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
   // The most that IPv4 can say; routes that take less are the worker's to follow.
   tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
-  // What the device cuts, with a slice for the headers.
-  if (capabilities.tx_tso && capabilities.tx_tcp_checksum && capabilities.max_tx_segments > 1) {
-    tcp.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
-    tcp.tso_payload_slices = capabilities.max_tx_segments - 1;
-  }
+  r2c::UseOffloads(capabilities, &tcp);
   if (options.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options.ecn);
   if (options.send_buffer_bytes != 0) tcp.send_buffer_bytes = options.send_buffer_bytes;
   if (options.receive_buffer_bytes != 0) {  // said by somebody: it does not grow

@@ -29,6 +29,12 @@ constexpr size_t kLongestIcmpBytes = 2048;
 
 }  // namespace
 
+void UseOffloads(const pmd::Capabilities& device, tcp::StackConfig* config) {
+  if (!device.tx_tso || !device.tx_tcp_checksum || device.max_tx_segments <= 1) return;
+  config->tso_payload_bytes = tcp::kMostTsoPayloadBytes;
+  config->tso_payload_slices = device.max_tx_segments - 1;
+}
+
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
     : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
   CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";

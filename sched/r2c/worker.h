@@ -73,6 +73,9 @@ struct WorkerCounters {
   stats::Counter reads_held;  // deliveries put off because the send queue was full
 };
 
+// What a stack over `device` leaves to it: the cutting of segments, with a slice for the headers.
+void UseOffloads(const pmd::Capabilities& device, tcp::StackConfig* config);
+
 class Worker {
  public:
   // All parts outlive the worker; arp, resolver and poller may be null.

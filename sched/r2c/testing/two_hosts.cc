@@ -13,11 +13,8 @@ constexpr wire::Ipv4Prefix kAddressB(wire::Ipv4Address(10, 0, 0, 2), 24);
 
 namespace {
 
-// As apps/runtime does.
 tcp::StackConfig WithOffloads(tcp::StackConfig config, const pmd::Capabilities& capabilities) {
-  if (!capabilities.tx_tso) return config;
-  config.tso_payload_bytes = tcp::kMostTsoPayloadBytes;
-  config.tso_payload_slices = capabilities.max_tx_segments - 1;
+  UseOffloads(capabilities, &config);
   return config;
 }
 

@@ -195,9 +195,11 @@ void Connection::FollowTuner(Time now) {
   tune_granule_ = Granule(std::min(tuner_.look_at(), now + kLongestLook));
 }
 
-// [start, end) has come again. Numbers that lie far back are not of this connection's recent past: not worth a report.
+// [start, end) has come again: ahead of RCV.NXT, inside the window, or behind it. Numbers that lie far back are not of
+// this connection's recent past, and some that lie half the space away are neither: not worth a report.
 void Connection::NoteDuplicate(SeqNum start, SeqNum end) {
-  if (sack_ && core_.config.dsack && (start >= receiver_.nxt() || IsRecent(start))) sacks_.OnDuplicate(start, end);
+  const bool ahead = start >= receiver_.nxt() && end > receiver_.nxt();
+  if (sack_ && core_.config.dsack && (ahead || IsRecent(start))) sacks_.OnDuplicate(start, end);
 }
 
 // How long ago the timestamp that `s` echoes was sent; zero when that is not known, or too short for the clock's tick.

@@ -41,12 +41,13 @@ Ipv4Address Arp::SourceFor(Ipv4Address neighbour) const {
 }
 
 bool Arp::Send(const ArpPacket& packet, const MacAddress& destination, Frames& frames) {
-  std::byte* obj = slab_->Alloc(kFrameBytes);
+  std::byte* const obj = slab_->Alloc(pmd::kTxHeadroomBytes + kFrameBytes);  // a VLAN tag may come in front
   if (obj == nullptr) {
     drops_->Count(DropReason::kTxNoBuffers);
     return false;
   }
-  auto* bytes = reinterpret_cast<uint8_t*>(obj);
+  std::byte* const begin = obj + pmd::kTxHeadroomBytes;
+  auto* bytes = reinterpret_cast<uint8_t*>(begin);
   EthernetHeader header;
   header.destination = destination;
   header.source = config_.mac;
@@ -54,7 +55,7 @@ bool Arp::Send(const ArpPacket& packet, const MacAddress& destination, Frames& f
   wire::Write(header, bytes);
   wire::Write(packet, bytes + EthernetHeader::kSize);
   pmd::Packet frame;
-  frame.data.Append(zbuf::ZRef::Adopt(obj), kFrameBytes);
+  frame.data.Append(zbuf::ZRef::Adopt(begin), kFrameBytes);
   frames.push_back(std::move(frame));
   return true;
 }

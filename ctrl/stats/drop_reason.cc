@@ -30,6 +30,7 @@ constexpr Entry kEntries[] = {
     {DropReason::kEthBadSource, "eth_bad_source", "multicast or zero Ethernet source"},
     {DropReason::kEthUnknownType, "eth_unknown_type", "EtherType that nobody here handles"},
     {DropReason::kVlanUnsupported, "vlan_unsupported", "802.1Q tag"},
+    {DropReason::kOtherVlan, "other_vlan", "of another VLAN than ours, or of none"},
     {DropReason::kArpTruncated, "arp_truncated", "no room for an ARP packet"},
     {DropReason::kArpMalformed, "arp_malformed", "ARP for other than Ethernet and IPv4, or unknown operation"},
     {DropReason::kArpNotForUs, "arp_not_for_us", "ARP request for another address"},

@@ -38,6 +38,7 @@ enum class DropReason : uint8_t {
   kEthBadSource,  // multicast or zero source address
   kEthUnknownType,
   kVlanUnsupported,
+  kOtherVlan,  // another VLAN's, or none's, on a device that was opened for one
 
   // ARP (RFC 826).
   kArpTruncated,

@@ -22,22 +22,25 @@ enum class ChecksumStatus : uint8_t { kUnknown, kGood, kBad };
 
 // Facts about a received frame.
 struct RxMeta {
-  Time arrival;                                           // when the burst that held it was taken from the device
-  uint32_t rss_hash = 0;                                  // 0 when the device computed none
+  Time arrival;           // when the burst that held it was taken from the device
+  uint32_t rss_hash = 0;  // 0 when the device computed none
+  uint16_t vlan_tci = 0;  // of the tag that the device took off; 0 when it took none (Capabilities::rx_vlan_strip)
   ChecksumStatus ip_checksum = ChecksumStatus::kUnknown;  // IPv4 header
   ChecksumStatus l4_checksum = ChecksumStatus::kUnknown;  // TCP, whole segment
 };
 
 // Work that the device is asked to do on a frame to be sent. Only set what Capabilities offer.
 struct TxMeta {
-  bool ip_checksum = false;  // fill in the IPv4 header checksum; the field holds 0
-  bool l4_checksum = false;  // fill in the TCP checksum; the field holds the folded pseudo-header sum (with TSO: see
-                             // Capabilities::tso_sum_has_length)
-  uint8_t l2_bytes = 0;      // header lengths, valid when any request is set
+  bool ip_checksum : 1 = false;  // fill in the IPv4 header checksum; the field holds 0
+  bool l4_checksum : 1 = false;  // fill in the TCP checksum; the field holds the folded pseudo-header sum (with TSO:
+                                 // see Capabilities::tso_sum_has_length)
+  uint8_t l2_bytes = 0;          // header lengths, valid when any request is set
   uint8_t l3_bytes = 0;
   uint8_t l4_bytes = 0;
   uint16_t tso_segment_bytes = 0;  // > 0: cut into segments of this payload size (TSO); PSH is the last one's
+  uint16_t vlan_tci = 0;           // not 0: put an 802.1Q tag with it behind the MAC addresses of each frame
 };
+static_assert(sizeof(RxMeta) == 16 && sizeof(TxMeta) == 8, "packets are moved a lot");
 
 struct Packet {
   zbuf::ZChain data;

@@ -29,6 +29,8 @@ struct Capabilities {
   bool tx_tso = false;           // honours TxMeta::tso_segment_bytes
   bool tso_sum_has_length = false;  // in front of TSO the pseudo-header's sum covers the length (virtio), or not (DPDK)
   bool trust_rx_checksum = false;   // RxMeta checksum kGood may be believed
+  bool tx_vlan_insert = false;      // honours TxMeta::vlan_tci
+  bool rx_vlan_strip = false;       // takes 802.1Q tags off: RxMeta::vlan_tci
   int kernel_ifindex = 0;           // > 0: the kernel has this very link too (AF_XDP): neighbours come from it
   int poll_fd = -1;                 // readable when frames wait; -1 when the device can only be polled
 };

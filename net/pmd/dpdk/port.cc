@@ -22,6 +22,7 @@
 #include "luna/net/pmd/dpdk/kernel_link.h"
 #include "luna/net/pmd/dpdk/memif.h"
 #include "luna/net/pmd/dpdk/memif_sockets.h"
+#include "luna/net/pmd/dpdk/offloads.h"
 #include "luna/net/pmd/dpdk/ring_pair.h"
 
 namespace luna::pmd::dpdk {
@@ -36,8 +37,7 @@ const char* BusOf(const Devargs& devargs) { return devargs.is_pci() ? "pci" : "v
 
 struct Port::DeviceFacts {
   rte_eth_dev_info info;
-  uint64_t tx_offloads = 0;  // enabled ones
-  uint64_t rx_offloads = 0;
+  Offloads offloads;
   uint16_t rx_descriptors = 0;
   uint16_t tx_descriptors = 0;
   int numa_node = -1;
@@ -230,8 +230,9 @@ absl::Status Port::Configure() {
   if (absl::Status s = ReadFacts(facts); !s.ok()) return s;
   const uint16_t queues = static_cast<uint16_t>(options_.slabs.size());
   rte_eth_conf conf{};
-  conf.rxmode.offloads = facts.rx_offloads;
-  conf.txmode.offloads = facts.tx_offloads;
+  conf.rxmode.offloads = facts.offloads.rx;
+  conf.rxmode.max_lro_pkt_size = facts.offloads.max_lro_bytes;
+  conf.txmode.offloads = facts.offloads.tx;
   if (!devargs_.driver().soft_mtu) conf.rxmode.mtu = options_.mtu;
   if (queues > 1 && facts.info.flow_type_rss_offloads != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -268,14 +269,7 @@ absl::Status Port::ReadFacts(DeviceFacts& facts) const {
     return absl::InvalidArgumentError(devargs_.Message(
         absl::StrCat("MTU ", options_.mtu, "; it takes ", facts.info.min_mtu, " to ", facts.info.max_mtu)));
   }
-  facts.tx_offloads = facts.info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
-                                                    RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO);
-  // Software devices would compute in software what our own layers compute better, or mark what nobody computed.
-  facts.rx_offloads = facts.info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-  if (devargs_.is_pci()) {
-    facts.rx_offloads |= facts.info.rx_offload_capa &
-                         (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_RSS_HASH);
-  }
+  facts.offloads = ChooseOffloads(facts.info, {.physical = devargs_.is_pci(), .vlan = options_.vlan});
   facts.rx_descriptors = options_.rx_descriptors;
   facts.tx_descriptors = options_.tx_descriptors;
   facts.numa_node = rte_eth_dev_socket_id(id_);
@@ -338,15 +332,17 @@ Capabilities Port::MakeCapabilities(const DeviceFacts& facts, size_t i) const {
   c.name = absl::StrCat(devargs_.name(), " queue ", i);
   c.mac = *own_mac_;
   c.mtu = options_.mtu;
-  if (mode_ == BufferMode::kZbuf && (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {
+  if (mode_ == BufferMode::kZbuf && (facts.offloads.tx & RTE_ETH_TX_OFFLOAD_MULTI_SEGS)) {
     c.max_tx_segments = std::clamp<uint32_t>(facts.info.tx_desc_lim.nb_mtu_seg_max, 1, kMostSegments);
   }
   // Frames from one ring port to another stay what the sender made them: nobody would fill in a checksum.
-  c.tx_ip_checksum = (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
-  c.tx_tcp_checksum = (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
-  c.tx_tso = mode_ == BufferMode::kZbuf && (facts.tx_offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && c.tx_ip_checksum &&
+  c.tx_ip_checksum = (facts.offloads.tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+  c.tx_tcp_checksum = (facts.offloads.tx & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0;
+  c.tx_tso = mode_ == BufferMode::kZbuf && (facts.offloads.tx & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && c.tx_ip_checksum &&
              c.tx_tcp_checksum;
   c.trust_rx_checksum = devargs_.is_pci();
+  c.tx_vlan_insert = (facts.offloads.tx & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;
+  c.rx_vlan_strip = (facts.offloads.rx & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
   c.kernel_ifindex = kernel_ifindex_;
   return c;
 }

@@ -40,6 +40,7 @@ struct PortOptions {
       1024;  // per queue; adjusted to what the device can do. net_memif: rounded up to a power of 2,
   uint16_t tx_descriptors = 1024;  // one ring size for both directions, unless rsize= is given
   uint32_t mtu = 1500;             // largest IP datagram, both ways. net_memif: sets bsize=, see README.md
+  bool vlan = false;               // a NIC puts tags on and takes them off, if it can: for a VlanIo around it
   BufferMode mode = BufferMode::kAuto;
   absl::optional<wire::MacAddress>
       mac;  // ours; absent: the device's, or a random one where the device has none of its own

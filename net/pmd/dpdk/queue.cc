@@ -133,6 +133,7 @@ void Queue::TakeMeta(const rte_mbuf& mbuf, RxMeta& meta) const {
   const uint64_t flags = mbuf.ol_flags;
   // net_ring delivers the sender's mbuf: its flags are requests, not findings.
   if (flags == 0 || !config_.capabilities.trust_rx_checksum) return;
+  if (flags & RTE_MBUF_F_RX_VLAN_STRIPPED) meta.vlan_tci = mbuf.vlan_tci;
   if (flags & RTE_MBUF_F_RX_RSS_HASH) meta.rss_hash = mbuf.hash.rss;
   meta.ip_checksum =
       FromFlags(flags, RTE_MBUF_F_RX_IP_CKSUM_MASK, RTE_MBUF_F_RX_IP_CKSUM_GOOD, RTE_MBUF_F_RX_IP_CKSUM_BAD);
@@ -246,6 +247,10 @@ void Queue::SetOffloads(const TxMeta& tx, rte_mbuf* head) {
   if (tx.tso_segment_bytes != 0 && config_.capabilities.tx_tso) {
     flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG;
     head->tso_segsz = tx.tso_segment_bytes;
+  }
+  if (tx.vlan_tci != 0 && config_.capabilities.tx_vlan_insert) {
+    flags |= RTE_MBUF_F_TX_VLAN;
+    head->vlan_tci = tx.vlan_tci;
   }
   if (flags == 0) return;
   head->ol_flags |= flags;

@@ -1,6 +1,8 @@
 #include "luna/net/pmd/testing/nic_offload.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "glog/logging.h"
@@ -14,6 +16,7 @@ namespace luna::pmd {
 namespace {
 
 // Offsets into the IPv4 and TCP headers.
+constexpr std::ptrdiff_t kTagAt = 12;  // behind the MAC addresses
 constexpr size_t kIpTotalLength = 2;
 constexpr size_t kIpIdentification = 4;
 constexpr size_t kIpChecksum = 10;
@@ -75,9 +78,8 @@ std::vector<std::vector<uint8_t>> Segment(const std::vector<uint8_t>& whole, con
   return segments;
 }
 
-}  // namespace
-
-std::vector<std::vector<uint8_t>> ApplyTxOffload(std::vector<uint8_t> frame, const TxMeta& tx) {
+// Without regard to the tag.
+std::vector<std::vector<uint8_t>> Finish(std::vector<uint8_t> frame, const TxMeta& tx) {
   const bool tcp = tx.l4_checksum || tx.tso_segment_bytes > 0;
   if (tcp || tx.ip_checksum) {
     CHECK_GE(tx.l2_bytes, wire::EthernetHeader::kSize);
@@ -91,6 +93,23 @@ std::vector<std::vector<uint8_t>> ApplyTxOffload(std::vector<uint8_t> frame, con
   std::vector<std::vector<uint8_t>> frames;
   frames.push_back(std::move(frame));
   return frames;
+}
+
+}  // namespace
+
+std::vector<std::vector<uint8_t>> ApplyTxOffload(std::vector<uint8_t> frame, const TxMeta& tx) {
+  std::vector<std::vector<uint8_t>> frames = Finish(std::move(frame), tx);
+  if (tx.vlan_tci == 0) return frames;
+  const uint8_t tag[] = {0x81, 0x00, static_cast<uint8_t>(tx.vlan_tci >> 8), static_cast<uint8_t>(tx.vlan_tci)};
+  for (std::vector<uint8_t>& out : frames) out.insert(out.begin() + kTagAt, std::begin(tag), std::end(tag));
+  return frames;
+}
+
+uint16_t StripVlan(std::vector<uint8_t>& frame) {
+  wire::EthernetHeader header;
+  if (Parse(frame, &header) != wire::ParseResult::kOk || !header.has_vlan) return 0;
+  frame.erase(frame.begin() + kTagAt, frame.begin() + kTagAt + wire::EthernetHeader::kVlanTagSize);
+  return header.vlan_tci;
 }
 
 RxMeta JudgeChecksums(absl::Span<const uint8_t> frame) {

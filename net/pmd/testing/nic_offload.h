@@ -16,7 +16,11 @@ namespace luna::pmd {
 // it, or its TCP segments (TSO) with both checksums. Segments have consecutive IP identifications; PSH and FIN stay on
 // the last one, CWR on the first. The l4 checksum field of `frame` holds the folded pseudo-header sum; without the
 // length when segmenting (as DPDK has it). CHECK-fails when `tx` does not fit the frame: a bug in the code under test.
+// With a tag in `tx`, each has it.
 std::vector<std::vector<uint8_t>> ApplyTxOffload(std::vector<uint8_t> frame, const TxMeta& tx);
+
+// Takes the 802.1Q tag off and returns its TCI; 0, and the frame unchanged, when there is none.
+uint16_t StripVlan(std::vector<uint8_t>& frame);
 
 // What a NIC says of a received frame: ip_checksum and l4_checksum, kUnknown for what is not TCP over IPv4 or is a
 // fragment.

@@ -22,7 +22,9 @@ Capabilities EndCapabilities(const WireLinkOptions& options, const char* name, c
           .tx_ip_checksum = options.checksum_offload,
           .tx_tcp_checksum = options.checksum_offload,
           .tx_tso = options.tso,
-          .trust_rx_checksum = options.checksum_offload};
+          .trust_rx_checksum = options.checksum_offload,
+          .tx_vlan_insert = options.vlan_insert,
+          .rx_vlan_strip = options.vlan_strip};
 }
 
 std::string DescribeLane(const char* name, const WireLane& lane) {
@@ -80,18 +82,20 @@ size_t WireLink::End::ReceiveBurst(absl::Span<Packet> out, Time now) {
   link_.Advance(now);
   size_t n = 0;
   while (n < out.size()) {
-    const std::vector<uint8_t>* frame = in_lane().Peek(now);
-    if (frame == nullptr) break;
-    std::optional<Packet> packet = MakePacket(slab_, absl::MakeConstSpan(*frame));
-    std::optional<RxMeta> judged;
-    if (capabilities_.trust_rx_checksum) judged = JudgeChecksums(*frame);
+    const std::vector<uint8_t>* on_wire = in_lane().Peek(now);
+    if (on_wire == nullptr) break;
+    std::vector<uint8_t> frame = *on_wire;
+    RxMeta meta;
+    if (capabilities_.trust_rx_checksum) meta = JudgeChecksums(frame);
+    if (capabilities_.rx_vlan_strip) meta.vlan_tci = StripVlan(frame);
+    std::optional<Packet> packet = MakePacket(slab_, absl::MakeConstSpan(frame));
     in_lane().Take();
     if (!packet.has_value()) {
       ++stats_.rx_no_buffer;
       ++stats_.rx_dropped;
       continue;
     }
-    if (judged.has_value()) packet->rx = *judged;
+    packet->rx = meta;
     packet->rx.arrival = now;
     ++stats_.rx_packets;
     stats_.rx_bytes += packet->bytes();
@@ -110,12 +114,13 @@ bool WireLink::End::Sendable(Packet& packet) {
 
 void WireLink::End::Send(Packet packet) {
   const TxMeta& tx = packet.tx;
-  if (!tx.ip_checksum && !tx.l4_checksum && tx.tso_segment_bytes == 0) {
+  if (!tx.ip_checksum && !tx.l4_checksum && tx.tso_segment_bytes == 0 && tx.vlan_tci == 0) {
     return out_lane().Send(std::move(packet), link_.now_);
   }
   CHECK(!tx.ip_checksum || capabilities_.tx_ip_checksum) << "asked for what the device does not offer";
   CHECK(!tx.l4_checksum || capabilities_.tx_tcp_checksum) << "asked for what the device does not offer";
   CHECK(tx.tso_segment_bytes == 0 || capabilities_.tx_tso) << "asked for what the device does not offer";
+  CHECK(tx.vlan_tci == 0 || capabilities_.tx_vlan_insert) << "asked for what the device does not offer";
   for (std::vector<uint8_t>& frame : ApplyTxOffload(ToBytes(packet), tx)) {
     out_lane().SendBytes(std::move(frame), link_.now_);
   }

@@ -44,6 +44,8 @@ struct WireLinkOptions {
   bool checksum_offload = false;
   // They cut large TCP frames too. Each segment is a frame of its own on the wire.
   bool tso = false;
+  bool vlan_insert = false;  // they put 802.1Q tags on
+  bool vlan_strip = false;   // and take them off
 
   // The same knobs both ways. The two directions draw independently even with one seed.
   static WireLinkOptions Both(const WireOptions& options) { return {.a_to_b = options, .b_to_a = options}; }

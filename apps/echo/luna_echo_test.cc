@@ -74,33 +74,37 @@ TEST(LunaEcho, NothingIsCopiedOverMemif) {
   }
 }
 
-// Both ends have to trust the link: what one leaves undone the other would drop.
-TEST(LunaEcho, TrustsALinkOnlyWithTheOtherEnd) {
-  Process server(Echo({"server", Memif("server", "trust"), "--trusted_link", "--address=10.0.0.2/24", "--huge=off",
-                       "--memory_mb=32", "--drain=20s"}));
-  ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
-  const std::vector<std::string> words = {"client",
-                                          Memif("client", "trust"),
-                                          "--address=10.0.0.1/24",
-                                          "--connect=10.0.0.2:61441",
-                                          "--size=5000",
-                                          "--inflight=8",
-                                          "--bytes=2000000",
-                                          "--verify",
-                                          "--json",
-                                          "--huge=off",
-                                          "--memory_mb=32",
-                                          "--drain=20s"};
-  std::vector<std::string> trusting = words;
-  trusting.push_back("--trusted_link");
-  Process with(Echo(trusting));
-  EXPECT_EQ(with.Wait(), 0) << with.Errors();
-  EXPECT_TRUE(absl::StrContains(with.Output(), "\"errors\": 0, \"bytes_verified\": 2000000")) << with.Output();
-  Process without(Echo(words));
-  EXPECT_EQ(without.Wait(), 1) << without.Output();
-  EXPECT_TRUE(absl::StrContains(without.Errors(), "error: could not connect")) << without.Errors();
-  server.Signal(SIGTERM);
-  EXPECT_EQ(server.Wait(), 0) << server.Errors();
+// What one end leaves undone, or where it does not listen, the other talks in vain.
+TEST(LunaEcho, BothEndsHaveToTrustALinkOrBeInAVlan) {
+  for (const std::string flag : {"--trusted_link", "--vlan=5"}) {
+    SCOPED_TRACE(flag);
+    const std::string socket = "both" + flag.substr(2, 4);
+    Process server(Echo({"server", Memif("server", socket), flag, "--address=10.0.0.2/24", "--huge=off",
+                         "--memory_mb=32", "--drain=20s"}));
+    ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
+    const std::vector<std::string> words = {"client",
+                                            Memif("client", socket),
+                                            "--address=10.0.0.1/24",
+                                            "--connect=10.0.0.2:61441",
+                                            "--size=5000",
+                                            "--inflight=8",
+                                            "--bytes=2000000",
+                                            "--verify",
+                                            "--json",
+                                            "--huge=off",
+                                            "--memory_mb=32",
+                                            "--drain=20s"};
+    std::vector<std::string> like_the_server = words;
+    like_the_server.push_back(flag);
+    Process with(Echo(like_the_server));
+    EXPECT_EQ(with.Wait(), 0) << with.Errors();
+    EXPECT_TRUE(absl::StrContains(with.Output(), "\"errors\": 0, \"bytes_verified\": 2000000")) << with.Output();
+    Process without(Echo(words));
+    EXPECT_EQ(without.Wait(), 1) << without.Output();
+    EXPECT_TRUE(absl::StrContains(without.Errors(), "error: could not connect")) << without.Errors();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0) << server.Errors();
+  }
 }
 
 TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {

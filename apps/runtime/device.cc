@@ -193,8 +193,9 @@ class DpdkPlatform final : public Platform {
   zbuf::PageSource& pages() override { return *pages_; }
   bool device_is_memory() const override { return is_memory_; }
   absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena&, zbuf::Slab& slab) override {
-    auto port =
-        pmd::dpdk::Port::Open(*eal_, {.devargs = options_.device, .slabs = {&slab}, .mtu = MtuOrDefault(options_)});
+    auto port = pmd::dpdk::Port::Open(
+        *eal_,
+        {.devargs = options_.device, .slabs = {&slab}, .mtu = MtuOrDefault(options_), .vlan = options_.vlan != 0});
     if (!port.ok()) return Named(options_, port.status());
     return std::make_unique<DpdkDevice>(*std::move(port));
   }

@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
+#include "luna/net/pmd/vlan_io.h"
 
 DEFINE_string(
     device, "",
@@ -30,6 +31,10 @@ DEFINE_string(
     neighbour, "",
     "Static neighbours, e.g. 10.0.0.1=02:00:00:00:00:01,10.0.0.3=…; others are found by ARP or from the kernel.");
 DEFINE_uint32(mtu, 0, "Largest IP packet in octets, 576 to 9000; 0: the device's own, else 1500.");
+DEFINE_uint32(
+    vlan, 0,
+    "Talk in this VLAN of the device (802.1Q), 1 to 4094: all frames sent have its tag, others are not seen; 0: "
+    "without tags. On packet and xdp name the kernel's VLAN interface instead, e.g. packet:eth1.5.");
 DEFINE_bool(trusted_link, false,
             "Compute and check no checksums: only between two processes of one machine (net_memif, net_ring), where "
             "nothing can damage a frame, and only when both say so. Without it a peer that does drops all frames.");
@@ -276,6 +281,10 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
     return Bad("mtu", absl::StrCat(FLAGS_mtu), "choose 576 to 9000, or 0 for the device's own");
   }
   options.mtu = FLAGS_mtu;
+  if (FLAGS_vlan > pmd::VlanOptions::kMostId) {
+    return Bad("vlan", absl::StrCat(FLAGS_vlan), "choose 1 to 4094, or 0 for none");
+  }
+  options.vlan = static_cast<uint16_t>(FLAGS_vlan);
   options.trusted_link = FLAGS_trusted_link;
   if (absl::Status status = ParseLimits(&options); !status.ok()) return status;
   if (FLAGS_huge == "on") {

@@ -31,6 +31,7 @@ TEST(Flags, BecomeOptions) {
                                   {"gateway", "10.1.0.1"},
                                   {"neighbour", "10.1.0.7=02:00:00:00:00:07,10.1.0.8=02:00:00:00:00:08"},
                                   {"mtu", "9000"},
+                                  {"vlan", "4094"},
                                   {"memory_mb", "64"},
                                   {"huge", "off"},
                                   {"tcp_profile", "rfc"},
@@ -55,6 +56,7 @@ TEST(Flags, BecomeOptions) {
   EXPECT_EQ(options->neighbours[1].first.ToString(), "10.1.0.8");
   EXPECT_EQ(options->neighbours[1].second.ToString(), "02:00:00:00:00:08");
   EXPECT_EQ(options->mtu, 9000u);
+  EXPECT_EQ(options->vlan, 4094);
   EXPECT_EQ(options->memory_mb, 64u);
   EXPECT_EQ(options->huge, HugePages::kOff);
   EXPECT_EQ(options->tcp_profile, TcpProfile::kRfc);
@@ -100,6 +102,7 @@ TEST(Flags, ErrorsNameFlagValueAndMend) {
                                          {"gateway", "router", "10.0.0.254"},
                                          {"neighbour", "10.0.0.1=zz", "ADDRESS=MAC"},
                                          {"mtu", "9001", "9000"},
+                                         {"vlan", "4095", "1 to 4094"},
                                          {"ecn", "on", "on_request"},
                                          {"send_buffer", "2047", "2048"},
                                          {"receive_buffer", "1073741825", "1073741824"},

@@ -27,6 +27,7 @@ struct RuntimeOptions {
   std::vector<wire::Ipv4Address> gateways;  // default route; at most one
   std::vector<std::pair<wire::Ipv4Address, wire::MacAddress>> neighbours;  // static entries
   uint32_t mtu = 0;           // 0: the device's own, 1500 where it has none
+  uint16_t vlan = 0;          // one VLAN of the device (pmd::VlanIo), 1 to 4094; 0: untagged
   bool trusted_link = false;  // no checksums, on a device that is memory (pmd::TrustedLinkIo): both ends have to say so
   uint32_t memory_mb = 128;   // Zbuf arena
   HugePages huge = HugePages::kAuto;

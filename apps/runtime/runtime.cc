@@ -65,6 +65,12 @@ absl::Status PinTo(int cpu) {
   return absl::OkStatus();
 }
 
+absl::Status VlansAreTheKernels(const RuntimeOptions& options) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--vlan=", options.vlan, ": on --device=", options.device,
+      " VLANs are the kernel's; name its VLAN interface as the device instead, e.g. packet:eth1.", options.vlan));
+}
+
 tcp::StackConfig TcpConfig(const RuntimeOptions& options, const pmd::Capabilities& capabilities) {
   tcp::StackConfig tcp =
       options.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
@@ -142,6 +148,8 @@ absl::Status Runtime::Init() {
 }
 
 absl::Status Runtime::InitMemory() {
+  const bool shared = absl::StartsWith(options_.device, "packet:") || absl::StartsWith(options_.device, "xdp:");
+  if (options_.vlan != 0 && shared) return VlansAreTheKernels(options_);
   auto platform = OpenPlatform(options_);
   if (!platform.ok()) return platform.status();
   platform_ = *std::move(platform);
@@ -171,6 +179,11 @@ absl::Status Runtime::InitDevice() {
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   io_ = &device_->io();
+  if (options_.vlan != 0) {
+    if (io_->capabilities().kernel_ifindex > 0) return VlansAreTheKernels(options_);
+    vlan_ = std::make_unique<pmd::VlanIo>(*io_, pmd::VlanOptions{.id = options_.vlan}, *slab_, drops_);
+    io_ = vlan_.get();
+  }
   if (options_.trusted_link) {
     trusted_ = std::make_unique<pmd::TrustedLinkIo>(*io_);
     io_ = trusted_.get();
@@ -371,6 +384,7 @@ size_t Runtime::ReleaseAll() {
   pcap_.reset();
   faults_.reset();
   trusted_.reset();
+  vlan_.reset();
   io_ = nullptr;
   device_.reset();
   slab_->DrainReturns();

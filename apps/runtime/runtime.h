@@ -21,6 +21,7 @@
 #include "luna/net/pmd/fault_io.h"
 #include "luna/net/pmd/pcap_io.h"
 #include "luna/net/pmd/trusted_link.h"
+#include "luna/net/pmd/vlan_io.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/clock.h"
 #include "luna/sched/r2c/kernel_poller.h"
@@ -88,7 +89,8 @@ class Runtime {
   std::unique_ptr<zbuf::Arena> arena_;
   std::unique_ptr<zbuf::Slab> slab_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<pmd::TrustedLinkIo> trusted_;  // around the device
+  std::unique_ptr<pmd::VlanIo> vlan_;            // around the device
+  std::unique_ptr<pmd::TrustedLinkIo> trusted_;  // around that
   std::unique_ptr<pmd::FaultPacketIo> faults_;   // around that
   std::unique_ptr<pmd::PcapPacketIo> pcap_;      // around that
   pmd::PacketIo* io_ = nullptr;                  // the outermost of these

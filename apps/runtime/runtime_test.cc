@@ -24,6 +24,18 @@ TEST(Runtime, TrustsNoLinkThatIsNotMemory) {
   EXPECT_TRUE(absl::StartsWith(created.status().message(), "--trusted_link: frames of --device=tap:luna0"));
 }
 
+// What the kernel takes the tags off of it gives to interfaces of their own.
+TEST(Runtime, VlansOfTheKernelsAreTheKernels) {
+  RuntimeOptions options;
+  options.device = "packet:lo";
+  options.addresses = {wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 2), 24)};
+  options.vlan = 5;
+  const auto created = Runtime::Create(options);
+  EXPECT_EQ(created.status().code(), absl::StatusCode::kInvalidArgument) << created.status();
+  EXPECT_TRUE(absl::StartsWith(created.status().message(), "--vlan=5: ")) << created.status();
+  EXPECT_TRUE(absl::StrContains(created.status().message(), "packet:eth1.5")) << created.status();
+}
+
 // One test: DPDK starts once in a process. net_null is a device that sends nowhere and receives nothing.
 TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   RuntimeOptions options;

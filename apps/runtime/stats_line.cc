@@ -41,6 +41,7 @@ void AddTcp(const tcp::Stack& stack, Numbers* out) {
       {"keep_alive_probes", &c.keep_alive_probes},
       {"window_probes", &c.window_probes},
       {"memory_waits", &c.memory_waits},
+      {"memory_short", &c.memory_short},
       {"memory_refused", &c.memory_refused},
       {"orphans_refused", &c.orphans_refused},
       {"icmp_errors", &c.icmp_errors},

@@ -78,6 +78,7 @@ Arena::Arena(PageSource& source, ArenaOptions options, Region region)
     : source_(source), options_(std::move(options)), region_(region) {
   std::lock_guard<std::mutex> lock(mutex_);
   for (size_t i = zone_count(); i > 0; --i) free_zones_.push_back(static_cast<uint32_t>(i - 1));
+  free_zone_count_.store(free_zones_.size(), std::memory_order_relaxed);
   if (options_.prefault) Prefault(region_);
   PoisonMemory(region_.base, region_.bytes);
   Register(this);
@@ -114,6 +115,7 @@ std::byte* Arena::AcquireZone() {
   if (free_zones_.empty()) return nullptr;
   std::byte* const zone = region_.base + size_t{free_zones_.back()} * kZoneBytes;
   free_zones_.pop_back();
+  free_zone_count_.store(free_zones_.size(), std::memory_order_relaxed);
   UnpoisonMemory(zone, kZoneBytes);
   return zone;
 }
@@ -123,6 +125,7 @@ void Arena::ReleaseZone(std::byte* zone) {
   PoisonMemory(zone, kZoneBytes);
   std::lock_guard<std::mutex> lock(mutex_);
   free_zones_.push_back(static_cast<uint32_t>(ZoneIndex(zone)));
+  free_zone_count_.store(free_zones_.size(), std::memory_order_relaxed);
 }
 
 void Arena::AbandonZone(std::byte* zone) {

@@ -10,6 +10,7 @@
 // objs still out (a leak, reported by the slab), its zones are abandoned: never lent again, and the arena leaves the
 // memory mapped, so that a late access reads stale data rather than a stranger's.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -63,6 +64,8 @@ class Arena {
     return (reinterpret_cast<uintptr_t>(address) - reinterpret_cast<uintptr_t>(region_.base)) >> kZoneShift;
   }
   size_t zone_count() const { return region_.bytes >> kZoneShift; }
+  // Zones that no slab has, as of a moment ago. Any thread, lock-free.
+  size_t free_zone_count() const { return free_zone_count_.load(std::memory_order_relaxed); }
 
   ArenaStats Stats() const;
 
@@ -89,6 +92,7 @@ class Arena {
 
   // A std::mutex: ThreadSanitizer sees through it even where Abseil is not instrumented.
   mutable std::mutex mutex_;
+  std::atomic<size_t> free_zone_count_{0};  // written under mutex_
   // Guarded by mutex_:
   std::vector<uint32_t> free_zones_;  // indices; the lowest at the back
   size_t zones_abandoned_ = 0;

@@ -342,6 +342,25 @@ SlabStats Slab::Stats() const {
 
 size_t Slab::outstanding() const { return Stats().outstanding(); }
 
+bool Slab::IsScarce() const {
+  size_t obtainable = arena_.free_zone_count();
+  if (options_.bytes_limit != 0) {
+    const size_t most = options_.bytes_limit / kZoneBytes;
+    obtainable = std::min(obtainable, most > zones_held_ ? most - zones_held_ : 0);
+  }
+  if (obtainable * 8 >= zones_held_ + obtainable) return false;
+  // What is free in other classes' zones is of no use to the one that has most: it would have to be the whole zone.
+  size_t most_out = 0, room = 0;
+  for (size_t k = 0; k < kClassCount; ++k) {
+    const ClassState& state = classes_[k];
+    const size_t out = static_cast<size_t>(state.allocs.value() - state.frees.value()) * kClassBytes[k];
+    if (out < most_out) continue;
+    most_out = out;
+    room = (static_cast<size_t>(state.zones.value()) + obtainable) * kZoneBytes;
+  }
+  return most_out > room - room / 8;
+}
+
 std::string Slab::LeakReport() const {
   std::map<std::string, size_t> count_by_site;
   for (ZoneHeader* zone = all_zones_; zone != nullptr; zone = zone->all_next) {

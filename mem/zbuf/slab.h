@@ -126,6 +126,9 @@ class Slab {
   SlabStats Stats() const;
   // Objs that are out. 0 when every obj is home (returns not yet drained count as out). Exact on the owner thread.
   size_t outstanding() const;
+  // True while of the size class that has most out less than an eighth is free, in its zones and those that are to be
+  // had from the arena: time to take in no more. Owner. About 20 ns.
+  bool IsScarce() const;
   const std::string& name() const { return options_.name; }
   Arena& arena() const { return arena_; }
 

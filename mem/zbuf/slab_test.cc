@@ -474,5 +474,42 @@ TEST_F(SlabTest, StatsAddUp) {
   Free(b);
 }
 
+// What is free in zones that the slab has counts like zones that it could have.
+TEST_F(SlabTest, IsScarceBelowAnEighth) {
+  MakeArena(4);
+  Slab slab(*arena_, {.name = "scarce", .bytes_limit = 3 * kZoneBytes});
+  EXPECT_FALSE(slab.IsScarce());
+  std::vector<std::byte*> out;
+  size_t bytes = 0;
+  const size_t all = 3 * kZoneBytes, limit = all - all / 8;
+  while (bytes + 4352 <= limit) {
+    out.push_back(slab.Alloc(4352));
+    ASSERT_NE(out.back(), nullptr);
+    bytes += 4352;
+    EXPECT_FALSE(slab.IsScarce()) << bytes;
+  }
+  out.push_back(slab.Alloc(4352));
+  EXPECT_TRUE(slab.IsScarce());
+  Free(out.back());
+  out.pop_back();
+  EXPECT_FALSE(slab.IsScarce());
+  for (std::byte* obj : out) Free(obj);
+  EXPECT_FALSE(slab.IsScarce());
+}
+
+// Zones that another slab has are not to be had.
+TEST_F(SlabTest, IsScarceInAnArenaThatOthersUse) {
+  MakeArena(16);
+  Slab mine(*arena_, {.name = "mine"}), theirs(*arena_, {.name = "theirs"});
+  ASSERT_TRUE(theirs.Reserve(2048, 1).ok());
+  std::vector<std::byte*> out;
+  while (std::byte* obj = theirs.Alloc(kMaxObjBytes)) out.push_back(obj);
+  EXPECT_TRUE(theirs.IsScarce());
+  EXPECT_FALSE(mine.IsScarce()) << "has nothing, and wants nothing";
+  for (std::byte* obj : out) Free(obj);
+  theirs.Trim();
+  EXPECT_FALSE(theirs.IsScarce());
+}
+
 }  // namespace
 }  // namespace luna::zbuf

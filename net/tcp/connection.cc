@@ -14,11 +14,11 @@ Connection::Connection(Core& core, const ConnectionOptions& options)
       sender_(core.config),
       path_mtu_(static_cast<uint16_t>(std::min(core.config.mtu, 0xffffu))),
       route_mtu_(path_mtu_) {
-  static_assert(sizeof(Connection) <= kMostBytes);
+  static_assert(zbuf::kDebugChecks || sizeof(Connection) <= kMostBytes);
 // The standard leaves it open for a class with a base; the compilers know.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
-  static_assert(offsetof(Connection, sender_) + Sender::kReceiveHotBytes <= kMostHotBytes);
+  static_assert(zbuf::kDebugChecks || offsetof(Connection, sender_) + Sender::kReceiveHotBytes <= kMostHotBytes);
 #pragma GCC diagnostic pop
   StoreOptions(options);
   sender_.set_nagle(options.nagle);
@@ -186,6 +186,7 @@ SendResult Connection::Send(zbuf::ZChain&& data, SendFlags flags) {
   sender_.Queue(std::move(data), flags.more);
   if (flags.urgent) sender_.MarkUrgent();
   Account();
+  core_.held_overshoot = std::max(core_.held_limit, core_.held_bytes);
   NoteOutput();
   return SendResult::kOk;
 }
@@ -231,7 +232,7 @@ zbuf::ZChain Connection::Read(size_t limit) {
     has_urgent_ = false;  // read past: 2^31 later it would look as if it lay ahead
   if (!CanReceive(state_)) return taken;
   const bool all = receiver_.readable_bytes() == 0;
-  const uint32_t room = Room();
+  const uint32_t room = RoomToOffer();
   if (receiver_.NeedsWindowUpdate(mss_, room) || acks_.OnRead(all, core_.config)) AckNow();
   if (room != UINT32_MAX) [[unlikely]]
     NoteHeldDown();

@@ -196,8 +196,15 @@ class Connection final : private timer::Timer {
   uint64_t Share() const;
   // How much more may be received.
   uint32_t Room() const { return core_.held_bytes < core_.held_pressure ? UINT32_MAX : RoomUnderPressure(); }
+  // How much more may be offered: no more than that, and nothing while memory is short.
+  uint32_t RoomToOffer() const {
+    if (core_.held_bytes < core_.window_pressure) [[likely]]
+      return UINT32_MAX;
+    return core_.memory_short ? 0 : Room();
+  }
   // The share, less what is held. Who has nothing unread may always take a segment, until an eighth more than the bound
-  // is held: two ends that have both queued too much for each other would else wait for ever.
+  // is held, or than a Send() beyond it left: two ends that have both queued too much for each other would else wait
+  // for ever.
   uint32_t RoomUnderPressure() const;
   // Where there is room again: tells those who wait for it, and whose windows were held down.
   static void WakeWaiting(Core& core);
@@ -214,7 +221,7 @@ class Connection final : private timer::Timer {
   }
   // The window field of the next segment.
   uint16_t Window() {
-    if (core_.held_bytes < core_.held_pressure) [[likely]]
+    if (core_.held_bytes < core_.window_pressure) [[likely]]
       return receiver_.Advertise(mss_);
     return WindowUnderPressure();
   }

@@ -151,6 +151,7 @@ void Connection::WakeWaiting(Core& core) {
   if (core.held_bytes >= core.held_pressure) return;
   for (Connection* connection : core.waiting_for_room) wake(connection);
   core.waiting_for_room.clear();
+  if (core.memory_short) return;
   for (Connection* connection : core.held_down) {
     connection->held_down_ = false;
     if (connection->receiver_.NeedsWindowUpdate(connection->mss_)) connection->AckNow();
@@ -160,14 +161,14 @@ void Connection::WakeWaiting(Core& core) {
 
 uint32_t Connection::RoomUnderPressure() const {
   const uint64_t held = receiver_.held_bytes();
-  const bool may_overshoot = held == 0 && core_.held_bytes < core_.held_limit + core_.held_limit / 8;
+  const bool may_overshoot = held == 0 && core_.held_bytes < core_.held_overshoot + core_.held_limit / 8;
   const uint64_t share = may_overshoot ? std::max<uint64_t>(Share(), mss_) : Share();
   return share > held ? static_cast<uint32_t>(std::min<uint64_t>(share - held, UINT32_MAX)) : 0;
 }
 
 // What is offered will be taken.
 uint16_t Connection::WindowUnderPressure() {
-  const uint16_t window = receiver_.Advertise(mss_, RoomUnderPressure());
+  const uint16_t window = receiver_.Advertise(mss_, RoomToOffer());
   NoteHeldDown();
   return window;
 }

@@ -44,6 +44,7 @@ struct StackCounters {
   stats::Counter window_probes;     // octets sent beyond a window that stays shut (RFC 9293 §3.8.6.1)
   stats::Counter memory_waits;      // times that Send() gave back-pressure because of memory_limit_bytes
   stats::Counter memory_refused;    // segments whose payload was dropped because of it
+  stats::Counter memory_short;      // times that windows stopped opening because the slab was nearly used up
   stats::Counter orphans_refused;   // connections reset at Close() because max_orphans were left already
   stats::Counter icmp_errors;       // believed
   stats::Counter path_mtu_lowered;  // segment sizes that a smaller path MTU cut
@@ -85,7 +86,9 @@ struct Core {
         challenge_acks(stack_config.challenge_acks_per_second, stack_config.secret, kChallengeDomain),
         resets(stack_config.resets_per_second, stack_config.secret, kResetDomain),
         held_limit(stack_config.memory_limit_bytes == 0 ? UINT64_MAX : stack_config.memory_limit_bytes),
-        held_pressure(held_limit / 4 * 3) {}
+        held_overshoot(held_limit),
+        held_pressure(held_limit / 4 * 3),
+        window_pressure(held_pressure) {}
 
   // Builds a segment without payload: the header in an obj of its own with headroom for IP and Ethernet. False when the
   // slab is exhausted. Those of connections may take the reserve. O(1).
@@ -113,7 +116,10 @@ struct Core {
   // Payload of all connections: StackConfig::memory_limit_bytes.
   uint64_t held_bytes = 0;
   const uint64_t held_limit;
+  uint64_t held_overshoot;                    // the limit, or what the last Send() left beyond it
   const uint64_t held_pressure;               // from here on the reserve, for connections that move
+  uint64_t window_pressure;                   // the same, for windows: 0 while memory_short
+  bool memory_short = false;                  // Stack::SetMemoryShort()
   std::vector<Connection*> waiting_for_room;  // of Send(); what their peers say wakes them, too; each at most once
   std::deque<Connection*> waiting_empty;      // the same, with nothing to be acknowledged; oldest first
   std::vector<Connection*> held_down;         // their windows, by that pressure; each at most once

@@ -14,8 +14,11 @@ namespace {
 
 using stats::DropReason;
 using testing::kAck;
+using testing::kCwr;
+using testing::kEce;
 using testing::kFin;
 using testing::kPsh;
+using testing::kSyn;
 using testing::kUrg;
 using testing::StackTester;
 using testing::SynOptions;
@@ -538,6 +541,37 @@ TEST(Data, SmallWindowsAreNotFilledAtOnce) {
 }
 
 // A row of full segments is copied from its first; one by one each is built for itself.
+void EstablishWith(StackTester& t, EcnMode ecn) {
+  if (ecn == EcnMode::kOff) {
+    t.Establish();
+  } else {
+    t.Listen();
+    t.In({.flags = kSyn | kEce | kCwr});
+    t.In({});
+    t.TakeOut();
+  }
+  ASSERT_EQ(t.connection()->ecn().negotiated(), ecn != EcnMode::kOff);
+}
+
+std::vector<testing::Emitted> TakeOneByOne(StackTester& t) {
+  std::vector<testing::Emitted> all;
+  for (std::vector<testing::Emitted> some; !(some = (t.Poll(), t.TakeOut())).empty();) {
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+void ExpectTheSame(const std::vector<testing::Emitted>& got, const std::vector<testing::Emitted>& expected) {
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i].header, expected[i].header);
+    EXPECT_EQ(got[i].options, expected[i].options);
+    EXPECT_EQ(got[i].payload, expected[i].payload);
+    EXPECT_EQ(got[i].dont_fragment, expected[i].dont_fragment);
+    EXPECT_EQ(got[i].ecn, expected[i].ecn);
+  }
+}
+
 TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
   const char* from_environment = std::getenv("LUNA_TEST_SEED");
   const auto first =
@@ -548,32 +582,19 @@ TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
     config.timestamps = seed % 2 == 0;
     config.sack = seed % 3 != 0;
     config.nagle = seed % 5 == 0;
+    config.ecn = seed % 4 == 1 ? EcnMode::kAlways : EcnMode::kOff;
     StackTester rows(config), singles(config);
     singles.flush_limit = 1;
     size_t longest = 0;
     const auto compare = [&] {
-      const std::vector<testing::Emitted> expected = [&] {
-        std::vector<testing::Emitted> all;
-        for (std::vector<testing::Emitted> some; !(some = (singles.Poll(), singles.TakeOut())).empty();) {
-          all.insert(all.end(), some.begin(), some.end());
-        }
-        return all;
-      }();
       const std::vector<testing::Emitted> got = rows.TakeOut();
       longest = std::max(longest, got.size());
-      ASSERT_EQ(got.size(), expected.size());
-      for (size_t i = 0; i < got.size(); ++i) {
-        EXPECT_EQ(got[i].header, expected[i].header);
-        EXPECT_EQ(got[i].options, expected[i].options);
-        EXPECT_EQ(got[i].payload, expected[i].payload);
-        EXPECT_EQ(got[i].dont_fragment, expected[i].dont_fragment);
-        EXPECT_EQ(got[i].ecn, expected[i].ecn);
-      }
+      ExpectTheSame(got, TakeOneByOne(singles));
     };
     std::mt19937 random(seed);
     for (StackTester* t : {&rows, &singles}) {
       t->peer().window = 40'000;
-      t->Establish();
+      EstablishWith(*t, config.ecn);
     }
     for (int step = 0; step < 60 && !::testing::Test::HasFatalFailure(); ++step) {
       const unsigned draw = static_cast<unsigned>(random() % 8), amount = static_cast<unsigned>(random());
@@ -587,9 +608,16 @@ TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
           EXPECT_EQ(t->connection()->Send(t->Chain(text), flags), SendResult::kOk);
           t->Poll();
         } else if (draw < 6) {
-          t->In({.ack = std::max<int64_t>(1, all - amount % 4 * 1460), .window = 20'000 + amount % 40'000});
+          // With ECN off the two flags mean nothing.
+          t->In({.flags = static_cast<uint16_t>(kAck | (amount % 5 == 0 ? kEce : 0)),
+                 .ack = std::max<int64_t>(1, all - amount % 4 * 1460),
+                 .window = 20'000 + amount % 40'000});
         } else if (draw == 6) {
-          t->In({.ack = all, .payload = "x"});
+          const bool marked = config.ecn != EcnMode::kOff && amount % 2 == 0;  // until our peer says CWR, ECE is in all
+          t->In({.flags = static_cast<uint16_t>(kAck | (amount % 3 == 0 ? kCwr : 0)),
+                 .ack = all,
+                 .payload = "x",
+                 .ecn = marked ? ip::Ecn::kCe : ip::Ecn::kNotEct});
           t->peer().next += 1;
         } else if (amount % 4 == 0) {
           t->Run(Ms(300));
@@ -604,6 +632,37 @@ TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
     compare();
     EXPECT_GT(longest, 5u);
   }
+}
+
+// Headers are what a row needs memory for. Where it ends the rest waits, and nothing is sent twice or left out.
+TEST(Data, ARowThatFindsNoMoreMemoryGoesOnWhereItEnded) {
+  StackConfig config = StackTester::Plain();
+  config.header_reserve = 3;
+  StackTester t(config);
+  t.Establish();
+  std::string text(10 * 1460, '\0');  // the initial window
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7 + i / 251);
+  zbuf::ZChain chain = t.Chain(text);
+  std::vector<std::byte*> taken;
+  while (std::byte* obj = t.memory().slab().Alloc(Core::kHeaderObjBytes)) taken.push_back(obj);
+  t.auto_flush = false;
+  EXPECT_EQ(t.connection()->Send(std::move(chain)), SendResult::kOk);
+  std::vector<size_t> segments;
+  std::string got;
+  for (int i = 0; i < 10 && got.size() < text.size(); ++i) {
+    t.Poll();
+    segments.push_back(0);
+    for (const testing::Emitted& out : t.TakeOut()) {
+      EXPECT_EQ(out.seq, 1 + static_cast<int64_t>(got.size()));
+      got += out.payload;
+      ++segments.back();
+    }
+  }
+  ASSERT_GE(segments.size(), 2u) << "memory was not out";
+  EXPECT_LT(segments.front(), 10u);
+  EXPECT_TRUE(got == text);
+  EXPECT_GT(t.stack().counters().send_no_memory.value(), 0u);
+  for (std::byte* obj : taken) t.memory().slab().Free(obj);
 }
 
 TEST(Data, NagleWaits) {

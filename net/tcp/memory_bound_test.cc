@@ -188,6 +188,41 @@ TEST(MemoryBound, WindowsOpenWhenItIsOver) {
   EXPECT_EQ(out[0].header.window, 8000u);
 }
 
+// An application that keeps what it gets has its peers' windows close: what is offered is taken, no more is offered.
+TEST(MemoryBound, WindowsDoNotOpenWhileTheSlabIsNearlyUsedUp) {
+  StackConfig config = StackTester::Plain();
+  config.receive_buffer_bytes = 8000;
+  StackTester t(config);
+  Connection& reader = t.Establish();
+  const uint32_t offered = t.last().header.window;
+  t.stack().SetMemoryShort(true);
+  for (uint32_t got = 1000; got <= offered; got += 1000) {
+    t.Data(std::string(1000, 'x'));
+    EXPECT_EQ(t.last().header.window, offered - got);
+    EXPECT_EQ(reader.Read().bytes(), 1000u);
+  }
+  t.Poll();
+  t.TakeOut();
+  EXPECT_EQ(t.last().header.window, 0u);
+  t.Run(Duration::Seconds(5));
+  EXPECT_EQ(t.Out(), "") << "reading opens nothing";
+  t.In({.payload = "p"});  // the peer's probe is answered, and not taken
+  EXPECT_EQ(t.TakeOut().size(), 1u);
+  EXPECT_EQ(t.last().header.window, 0u);
+  // The other way all goes on.
+  EXPECT_EQ(reader.Send(t.Chain("answer")), SendResult::kOk);
+  t.Poll();
+  EXPECT_EQ(t.last().payload, "answer");
+  EXPECT_EQ(t.last().header.window, 0u);
+  t.In({});
+  t.TakeOut();
+  t.stack().SetMemoryShort(true);
+  EXPECT_EQ(t.stack().counters().memory_short.value(), 1u);
+  t.stack().SetMemoryShort(false);
+  EXPECT_EQ(t.TakeOut().size(), 1u) << "the peer hears of it by itself";
+  EXPECT_EQ(t.last().header.window, 8000u);
+}
+
 TEST(MemoryBound, OneThatEndsWithItsWindowHeldDownIsForgotten) {
   StackTester t(BoundedWithBuffer(4000));
   Connection& reader = t.Establish();

@@ -7,7 +7,10 @@
 
 namespace luna::tcp {
 
-void SendQueue::Append(zbuf::ZChain data) { chain_.Append(std::move(data)); }
+void SendQueue::Append(zbuf::ZChain data) {
+  chain_.Append(std::move(data));
+  octets_.OnAppended(chain_.slices());
+}
 
 void SendQueue::AppendRange(uint32_t offset, uint32_t length, zbuf::ZChain* out) {
   DCHECK_LE(uint64_t{offset} + length, chain_.bytes());
@@ -22,6 +25,7 @@ void SendQueue::AppendRange(uint32_t offset, uint32_t length, zbuf::ZChain* out)
   uint32_t skip = offset - cursor.slice_start;
   while (true) {
     const zbuf::ZSlice& slice = slices[cursor.index];
+    octets_.Check(slices, cursor.index);
     const uint32_t take = std::min(length, slice.length - skip);
     out->Append(zbuf::ZRef::ShareOf(slice.data() + skip), take);
     length -= take;
@@ -47,12 +51,14 @@ void SendQueue::Release(uint32_t n) {
   const size_t slices_before = chain_.slice_count();
   chain_.TrimFront(n);
   const auto gone = static_cast<uint32_t>(slices_before - chain_.slice_count());
+  octets_.OnReleased(chain_.slices(), gone);
   Follow(first_, gone, n);
   Follow(again_, gone, n);
 }
 
 void SendQueue::Clear() {
   chain_.Clear();
+  octets_.Clear();
   first_ = again_ = Cursor();
 }
 

@@ -7,12 +7,15 @@
 // (SND.UNA). A range shares references, so a segment, its retransmission and the queue point at the same octets;
 // nothing is copied. Cost: Append O(1) amortised; Release O(slices released); Range O(slices in the range) when offsets
 // advance, as they do in sending order and, by themselves, in a recovery: the cursors remember where the last ranges
-// ended.
+// ended. Debug builds check that what is sent again is what was appended (sent_octets.h).
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
+#include "luna/mem/zbuf/debug.h"
 #include "luna/mem/zbuf/zchain.h"
+#include "luna/net/tcp/sent_octets.h"
 
 namespace luna::tcp {
 
@@ -35,9 +38,6 @@ class SendQueue {
   uint32_t bytes() const { return static_cast<uint32_t>(chain_.bytes()); }
   size_t slice_count() const { return chain_.slice_count(); }
   bool empty() const { return chain_.empty(); }
-  // Room behind the last slice, when this queue alone holds its obj: small sends are copied there (see
-  // Connection::Send).
-  zbuf::ZChain& chain() { return chain_; }
   void Clear();
 
  private:
@@ -53,6 +53,7 @@ class SendQueue {
   zbuf::ZChain chain_;
   Cursor first_;  // at or behind the furthest range ever asked for
   Cursor again_;  // before that
+  [[no_unique_address]] std::conditional_t<zbuf::kDebugChecks, SentOctets, NoSentOctets> octets_;
 };
 
 }  // namespace luna::tcp

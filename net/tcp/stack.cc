@@ -260,6 +260,18 @@ size_t Stack::ReapFinished() {
   return reaped;
 }
 
+void Stack::SetMemoryShort(bool is_short) {
+  if (is_short == core_.memory_short) [[likely]]
+    return;
+  core_.memory_short = is_short;
+  core_.window_pressure = is_short ? 0 : core_.held_pressure;
+  if (is_short) {
+    core_.counters.memory_short.Increment();
+  } else {
+    Connection::WakeWaiting(core_);
+  }
+}
+
 Time Stack::NextDeadline() const {
   if (!core_.posted.empty() || !core_.starved.empty()) return Time::FromNanoseconds(0);
   return std::min(core_.wheel.NextDeadline(), time_wait_.NextDeadline());

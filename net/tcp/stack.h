@@ -102,6 +102,10 @@ class Stack {
   // O(1).
   void OnRouteMtu(Connection& connection, uint32_t mtu, Time now);
 
+  // The slab is nearly used up (Slab::IsScarce), by whomever: windows do not open until it is said to be over. What
+  // they offer already is taken, and what is to be sent leaves: that frees memory. The worker says so.
+  void SetMemoryShort(bool is_short);
+
   // When NextEvent() may have something to do at the earliest.
   Time NextDeadline() const;
   // True when Flush() has something to send.

@@ -90,7 +90,8 @@ void CheckedHost::CheckMemory() {
   CHECK_LE(held, stack_->held_bytes());
   // What has ended and was not reaped may hold what the application has not read.
   if (stack_->counters().connections_closed.value() == reaped_) CHECK_EQ(held, stack_->held_bytes());
-  if (config_.memory_limit_bytes > 0) CHECK_LE(stack_->held_bytes(), config_.memory_limit_bytes + kLongestChain);
+  const uint64_t limit = config_.memory_limit_bytes;
+  if (limit > 0) CHECK_LE(stack_->held_bytes(), limit + limit / 8 + kLongestChain);
 }
 
 void CheckedHost::Emit(ip::OutDatagram datagram, std::vector<Segment>* out) {

@@ -24,6 +24,8 @@ constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 
 constexpr size_t kFewestFrames = 4;  // that a device gets at once
 
+constexpr uint64_t kIterationsBetweenLooksAtMemory = 8;
+
 // An error quotes no more than makes 576 octets in all (RFC 1812 §4.3.2.3); some hosts quote a whole segment.
 constexpr size_t kLongestIcmpBytes = 2048;
 
@@ -57,7 +59,7 @@ bool Worker::RunOnce() {
   PollControlPlane();
   sending |= Transmit();
   parts_.io->Reclaim();
-  parts_.slab->DrainReturns();
+  LookAtMemory();
   const int kernel_events = parts_.poller == nullptr ? 0 : parts_.poller->PollIfDue(now_, options_.kernel_events);
   parts_.stack->Reap();
 
@@ -179,6 +181,12 @@ bool Worker::Transmit() {
     frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(sent));
   }
   return true;
+}
+
+void Worker::LookAtMemory() {
+  parts_.slab->DrainReturns();
+  if (counters_.iterations.value() % kIterationsBetweenLooksAtMemory != 0) return;
+  parts_.stack->SetMemoryShort(parts_.slab->IsScarce());
 }
 
 bool Worker::DeliverTimers() {

@@ -140,6 +140,9 @@ class Worker {
   bool Transmit();
 
   bool DeliverTimers();
+  // Takes back what other threads have freed, and tells TCP when little is left: windows close before the device runs
+  // out of memory to receive into, acknowledgements included.
+  void LookAtMemory();
   void DeliverReadable(tcp::Connection& connection, const Attachment& attachment);
   void PollControlPlane();
   // Tells TCP the MTU of the routes: of a new connection's, and of all when they changed (RFC 9293 SHLD-6).

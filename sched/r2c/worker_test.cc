@@ -107,6 +107,66 @@ TEST(Worker, EchoesAndClosesInOrder) {
   EXPECT_EQ(echo.calls, (std::vector<std::string>{"accepted", "peer closed", "closed"}));
 }
 
+// Keeps all it gets.
+class Hoarder final : public Handler {
+ public:
+  void OnReadable(Connection&, zbuf::ZChain data) override {
+    octets += data.bytes();
+    kept.push_back(std::move(data));
+  }
+  std::vector<zbuf::ZChain> kept;
+  uint64_t octets = 0;
+};
+
+class Flood final : public Handler {
+ public:
+  void OnConnected(Connection& c) override { Push(c); }
+  void OnWritable(Connection& c) override { Push(c); }
+  void OnReadable(Connection&, zbuf::ZChain) override {}
+  void OnClosed(Connection&, CloseReason) override { ++closed; }
+  int closed = 0;
+
+ private:
+  void Push(Connection& c) {
+    const std::string text(50'000, 'f');
+    while (c.Send(Bytes(text)) == text.size()) {
+    }
+  }
+};
+
+// Memory is not used up but for what the device needs: windows close, nobody gives up, others are served; and all goes
+// on when something is freed.
+TEST(Worker, WhoKeepsWhatItGetsClosesTheWindow) {
+  TwoHostsOptions options{.wire = pmd::WireLinkOptions::Both({.delay = Duration::Microseconds(20)})};
+  options.memory_bytes = size_t{64} << 20;
+  options.tcp.receive_buffer_bytes = options.tcp.receive_buffer_max_bytes = 64 << 10;  // four fit into what is left
+  TwoHosts hosts(options);
+  Hoarder hoarder;
+  Echo echo;
+  Flood flood;
+  Sender client("hello");
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort}, hoarder).ok());
+  ASSERT_TRUE(hosts.b().worker().Listen({wire::IpAddress(), kPort + 1}, echo).ok());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort}, flood).ok());
+  hosts.RunUntil([] { return false; }, Duration::Seconds(60));
+  const uint64_t first = hoarder.octets;
+  EXPECT_GT(first, 16u << 20) << "most of the zones for frames, of 1448 octets in 2304 each";
+  EXPECT_GT(hosts.b().stack().counters().memory_short.value(), 0u);
+  EXPECT_EQ(hosts.link().b().stats().rx_no_buffer, 0u);
+  EXPECT_EQ(hosts.b().slab().Stats().exhausted(), 0u);
+  EXPECT_EQ(flood.closed, 0);
+  hosts.RunUntil([] { return false; }, Duration::Seconds(600));
+  EXPECT_EQ(hoarder.octets, first) << "the window is shut";
+  EXPECT_EQ(flood.closed, 0);
+  ASSERT_TRUE(hosts.a().worker().Connect({hosts.b().address(), kPort + 1}, client).ok());
+  EXPECT_TRUE(hosts.RunUntil([&] { return client.reason != CloseReason::kNone; }, Duration::Seconds(5)));
+  EXPECT_EQ(client.received, "hello");
+  hoarder.kept.clear();
+  EXPECT_TRUE(hosts.RunUntil([&] { return hoarder.octets > first + 1'000'000; }, Duration::Milliseconds(100)))
+      << "not only when the peer asks again";
+  hoarder.kept.clear();
+}
+
 TEST(Worker, OneRequestIsAnsweredWithinOneIteration) {
   TwoHosts hosts;
   Echo echo;

@@ -126,6 +126,31 @@ def measure(transport, size, depth, seconds):
         )
 
 
+def core_distance(program):
+    """Nanoseconds of a cache line's way between the two CPUs and back, now; None where there is only one."""
+    server_cpu, client_cpu = cpus()
+    if server_cpu == client_cpu:
+        return None
+    result = subprocess.run([program, str(server_cpu), str(client_cpu)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise SystemExit("demo: %s" % result.stderr.strip())
+    return int(result.stdout)
+
+
+def with_distance(program, measured):
+    """The report of `measured()`, and how far apart the cores were before and after it."""
+    before = core_distance(program)
+    report = measured()
+    report["core_ns"] = [before, core_distance(program)]
+    return report
+
+
+def distances(rounds):
+    """Of all rounds of a point, "least-most"."""
+    all_of_them = [ns for report in rounds for ns in report["core_ns"] if ns is not None]
+    return "%d-%d" % (min(all_of_them), max(all_of_them)) if all_of_them else "-"
+
+
 def median_round(reports):
     return sorted(reports, key=lambda r: r["rps"])[len(reports) // 2]
 
@@ -133,6 +158,7 @@ def median_round(reports):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--echo", required=True)
+    parser.add_argument("--distance", required=True)
     parser.add_argument("--seconds", type=float, default=2.0)
     arguments = parser.parse_args()
     started = time.monotonic()
@@ -146,22 +172,38 @@ def main():
             for transport in all_transports:
                 if (size, depth) in transport.points:
                     reports.setdefault((size, depth, transport.name), []).append(
-                        measure(transport, size, depth, arguments.seconds / ROUNDS)
+                        with_distance(
+                            arguments.distance, lambda: measure(transport, size, depth, arguments.seconds / ROUNDS)
+                        )
                     )
 
     print()
-    print("%5s %5s  %-17s %12s %8s %9s %9s %9s" % ("size", "depth", "transport", "requests/s", "Gb/s", "p50 us", "p99 us", "p99.9 us"))
+    print(
+        "%5s %5s  %-17s %12s %8s %9s %9s %9s %9s"
+        % ("size", "depth", "transport", "requests/s", "Gb/s", "p50 us", "p99 us", "p99.9 us", "cores ns")
+    )
     for (size, depth, name), rounds in reports.items():
         r = median_round(rounds)
         print(
-            "%5d %5d  %-17s %12s %8.3f %9.2f %9.2f %9.2f"
-            % (size, depth, name, format(round(r["rps"]), ","), r["gbps"], r["p50_us"], r["p99_us"], r["p999_us"])
+            "%5d %5d  %-17s %12s %8.3f %9.2f %9.2f %9.2f %9s"
+            % (
+                size,
+                depth,
+                name,
+                format(round(r["rps"]), ","),
+                r["gbps"],
+                r["p50_us"],
+                r["p99_us"],
+                r["p999_us"],
+                distances(rounds),
+            )
         )
     server_cpu, client_cpu = cpus()
     print()
     print(
         "One connection, server on CPU %d, client on CPU %d, closed loop; the median of %d interleaved rounds. Gb/s is"
-        " payload, one way.\nTrusted: without checksums (--trusted_link). Shared memory and loopback are not a wire: no NIC, no switch, no loss."
+        " payload, one way.\nCores: a cache line's way from one CPU to the other and back, before and after each round; compare rows whose"
+        " cores were as near.\nTrusted: without checksums (--trusted_link). Shared memory and loopback are not a wire: no NIC, no switch, no loss."
         % (server_cpu, client_cpu, ROUNDS)
     )
     if server_cpu == client_cpu:

@@ -44,14 +44,16 @@ size_t VlanIo::ReceiveBurst(absl::Span<Packet> out, Time now) {
   return kept;
 }
 
+bool VlanIo::IsOurs(uint16_t tci) const { return (tci & kIdMask) == (tci_ & kIdMask); }
+
 bool VlanIo::Untag(Packet& packet) {
-  if (packet.rx.vlan_tci != 0) return (std::exchange(packet.rx.vlan_tci, 0) & kIdMask) == (tci_ & kIdMask);
+  if (packet.rx.vlan_tci != 0) return IsOurs(std::exchange(packet.rx.vlan_tci, 0));
   zbuf::ZChain& data = packet.data;
   if (data.bytes() < EthernetHeader::kSize + kTagBytes) return false;
   if (data.front().size() < kAddressesBytes + kTagBytes && !data.Linearise(slab_)) return false;
   auto* front = reinterpret_cast<uint8_t*>(data.front().data());
   if (wire::LoadBe16(front + kAddressesBytes) != wire::EtherType::kVlan) return false;
-  if ((wire::LoadBe16(front + kAddressesBytes + 2) & kIdMask) != (tci_ & kIdMask)) return false;
+  if (!IsOurs(wire::LoadBe16(front + kAddressesBytes + 2))) return false;
   std::memmove(front + kTagBytes, front, kAddressesBytes);
   data.TrimFront(kTagBytes);
   return true;

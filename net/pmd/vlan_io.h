@@ -40,6 +40,8 @@ class VlanIo final : public PacketIoDecorator {
   const Capabilities& capabilities() const override { return capabilities_; }
 
  private:
+  // Of this VLAN, whatever the priority.
+  bool IsOurs(uint16_t tci) const;
   // True when `packet` is of this VLAN; it has no tag then.
   bool Untag(Packet& packet);
   void Tag(Packet& packet) const;

@@ -540,7 +540,6 @@ TEST(Data, SmallWindowsAreNotFilledAtOnce) {
   EXPECT_EQ(t.Out(), "A 1+100 a1");
 }
 
-// A row of full segments is copied from its first; one by one each is built for itself.
 void EstablishWith(StackTester& t, EcnMode ecn) {
   if (ecn == EcnMode::kOff) {
     t.Establish();
@@ -572,6 +571,7 @@ void ExpectTheSame(const std::vector<testing::Emitted>& got, const std::vector<t
   }
 }
 
+// A row of full segments is copied from its first; one by one each is built for itself.
 TEST(Data, ARowIsWhatItsSegmentsWouldBeOneByOne) {
   const char* from_environment = std::getenv("LUNA_TEST_SEED");
   const auto first =

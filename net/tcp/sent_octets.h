@@ -2,8 +2,8 @@
 #define LUNA_NET_TCP_SENT_OCTETS_H_
 
 // SentOctets: what debug builds know of a SendQueue's payload, so that a retransmission is of the octets that were sent
-// or is not sent at all. An application that writes into an obj after Send() ends with a message that says where; one
-// that frees an obj more often than it has references does in mem/zbuf, as soon as it is to be sent again.
+// or is not sent at all. An application that writes into an obj after Send(), or frees one more often than
+// it has references, ends with a message as soon as the octets are to be sent again.
 //
 // A sum per slice, in step with the queue's slices. Slices above kMostBytes are not looked at: each segment of theirs
 // would cost a sum over all of it.

@@ -61,7 +61,8 @@ DEFINE_string(
 DEFINE_string(pcap, "", "Write all frames of both directions to this file (readable by tcpdump and Wireshark).");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");
 DEFINE_string(stats, "",
-              "Print all counters as a line of JSON to standard output this often, e.g. 1s; never when empty.");
+              "Print all counters as a line of JSON to standard output this often, e.g. 1s, and at the end; never when "
+              "empty. Lines for which a pipe has no room are left out.");
 DEFINE_string(drain, "2s", "How long connections may take to close in order after Ctrl-C.");
 
 namespace luna::apps {

@@ -1,5 +1,7 @@
 #include "luna/apps/runtime/stats_line.h"
 
+#include <poll.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -87,6 +89,13 @@ void AddDevice(const pmd::IoStats& stats, Numbers* out) {
   out->Add("io.bytes_copied_tx", stats.bytes_copied_tx);
 }
 
+// A pipe that can be written to takes PIPE_BUF octets (4,096; pipe(7)) without making the writer wait: more than a
+// line.
+bool HasRoom(std::FILE* out) {
+  pollfd p{fileno(out), POLLOUT, 0};
+  return poll(&p, 1, 0) == 1;
+}
+
 }  // namespace
 
 std::string StatsLine(const StatsSources& sources) {
@@ -111,9 +120,24 @@ StatsPrinter::StatsPrinter(const StatsSources& sources, r2c::Worker& worker, Dur
 StatsPrinter::~StatsPrinter() { worker_.Cancel(*this); }
 
 void StatsPrinter::OnTimer(Time now) {
-  std::fprintf(out_, "%s\n", StatsLine(sources_).c_str());
-  std::fflush(out_);
+  if (HasRoom(out_)) {
+    Print();
+  } else {
+    ++left_out_;
+  }
   worker_.Arm(*this, now + interval_);
+}
+
+void StatsPrinter::PrintLast() { Print(); }
+
+void StatsPrinter::Print() {
+  std::string line = StatsLine(sources_);
+  if (left_out_ > 0) {
+    line.pop_back();
+    absl::StrAppend(&line, ",\"stats.lines_left_out\":", left_out_, "}");
+  }
+  std::fprintf(out_, "%s\n", line.c_str());
+  std::fflush(out_);
 }
 
 }  // namespace luna::apps

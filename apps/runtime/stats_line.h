@@ -5,6 +5,7 @@
 // Names are owner first; counts since the start, and levels (connections, memory) as they stand. Drop reasons that were
 // never counted are left out.
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
 
@@ -29,22 +30,29 @@ struct StatsSources {
 // Without a newline. The thread of the worker. Cold path: allocates.
 std::string StatsLine(const StatsSources& sources);
 
-// Writes the line to `out` again and again, on the worker's wheel. Takes itself off it.
+// Writes the line to `out` again and again, on the worker's wheel, which waits for no reader: a line for which a pipe
+// or a terminal has no room is left out, and the next one counts it ("stats.lines_left_out"). Takes itself off the
+// wheel.
 class StatsPrinter final : public r2c::AppTimer {
  public:
-  // `worker` is that of `sources`; `out` should take a line without making the worker wait.
+  // `worker` is that of `sources`; `out` outlives the printer, and nobody else has octets waiting in its buffer.
   StatsPrinter(const StatsSources& sources, r2c::Worker& worker, Duration interval, std::FILE* out);
   ~StatsPrinter() override;
   StatsPrinter(const StatsPrinter&) = delete;
   StatsPrinter& operator=(const StatsPrinter&) = delete;
 
   void OnTimer(Time now) override;
+  // The last word, for a process that ends: this one waits for room.
+  void PrintLast();
 
  private:
+  void Print();
+
   const StatsSources sources_;
   r2c::Worker& worker_;
   const Duration interval_;
   std::FILE* const out_;
+  uint64_t left_out_ = 0;  // lines
 };
 
 }  // namespace luna::apps

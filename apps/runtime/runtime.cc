@@ -372,7 +372,7 @@ size_t Runtime::ReleaseAll() {
   if (slab_ == nullptr || released_) return 0;
   released_ = true;
   kernel_icmp_.reset();
-  if (stats_printer_ != nullptr) stats_printer_->PrintLast();
+  if (stats_printer_ != nullptr) stats_printer_->Print();
   stats_printer_.reset();
   worker_.reset();
   stack_.reset();

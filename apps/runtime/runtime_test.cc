@@ -62,7 +62,7 @@ void CheckLinesForPipe(Runtime& runtime) {
   EXPECT_TRUE(absl::EndsWith(written, "}\n")) << "half a line";
   EXPECT_FALSE(absl::StrContains(written, "lines_left_out"));
 
-  printer.PrintLast();
+  printer.Print();
   const ssize_t last = read(ends[0], read_out.data(), read_out.size());
   ASSERT_GT(last, 0);
   EXPECT_TRUE(absl::EndsWith(absl::string_view(read_out).substr(0, static_cast<size_t>(last)),

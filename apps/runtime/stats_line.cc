@@ -128,8 +128,6 @@ void StatsPrinter::OnTimer(Time now) {
   worker_.Arm(*this, now + interval_);
 }
 
-void StatsPrinter::PrintLast() { Print(); }
-
 void StatsPrinter::Print() {
   std::string line = StatsLine(sources_);
   if (left_out_ > 0) {

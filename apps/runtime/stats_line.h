@@ -42,12 +42,10 @@ class StatsPrinter final : public r2c::AppTimer {
   StatsPrinter& operator=(const StatsPrinter&) = delete;
 
   void OnTimer(Time now) override;
-  // The last word, for a process that ends: this one waits for room.
-  void PrintLast();
-
- private:
+  // Now, and waits for room: the last word of a process that ends.
   void Print();
 
+ private:
   const StatsSources sources_;
   r2c::Worker& worker_;
   const Duration interval_;

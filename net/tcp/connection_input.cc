@@ -264,8 +264,6 @@ uint32_t Connection::OnUnexpectedSyn(const Segment&, Time now) {
 
 bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
   if (state_ == State::kSynReceived && !CompleteHandshake(s, events)) return false;
-  last_heard_ = s.arrival;
-  if (unanswered_probes_ != 0) NoteAnswer(now);
   const uint32_t window = static_cast<uint32_t>(s.window) << sender_.shift();
   const Sender::AckInput input{
       .ack = s.ack,
@@ -280,15 +278,17 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
       .now = now,
   };
   const bool was_shut = sender_.window() == 0;
-  switch (sender_.OnAck(input)) {
-    case Sender::Ack::kUnsent:
-      core_.drops.Count(DropReason::kTcpUnacceptableAck);
-      if (core_.config.answer_unsent_acks || state_ != State::kEstablished) ChallengeAck(now);
-      return false;
-    case Sender::Ack::kAncient:
-      core_.drops.Count(DropReason::kTcpUnacceptableAck);
-      ChallengeAck(now);
-      return false;
+  const Sender::Ack verdict = sender_.OnAck(input);
+  if (verdict == Sender::Ack::kUnsent || verdict == Sender::Ack::kAncient) {
+    // No sign of life: it may be the end of another incarnation that speaks, and neither would ever give up.
+    core_.drops.Count(DropReason::kTcpUnacceptableAck);
+    const bool answer = core_.config.answer_unsent_acks || state_ != State::kEstablished;
+    if (answer || verdict == Sender::Ack::kAncient) ChallengeAck(now);
+    return false;
+  }
+  last_heard_ = s.arrival;
+  if (unanswered_probes_ != 0) NoteAnswer(now);
+  switch (verdict) {
     case Sender::Ack::kOld:
       core_.drops.Count(DropReason::kTcpOldAck);
       break;  // its data may still be new
@@ -299,6 +299,8 @@ bool Connection::CheckAck(const Segment& s, Time now, uint32_t* events) {
         SetRetransmitTimer(now);
       }
       break;
+    case Sender::Ack::kUnsent:
+    case Sender::Ack::kAncient:
     case Sender::Ack::kDuplicate:
       break;
     case Sender::Ack::kNew:

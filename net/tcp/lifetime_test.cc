@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "luna/net/ip/finish_checksum.h"
 #include "luna/net/tcp/testing/stack_tester.h"
@@ -241,6 +242,34 @@ TEST(Retries, AreThoseOfTheConnection) {  // MUST-21: the application can set R2
   EXPECT_TRUE(t.TakeEvents() & EventBits::kClosed);
   EXPECT_EQ(t.close_reason(), CloseReason::kTimedOut);
   EXPECT_LE(t.TakeOut().size(), 4u);
+}
+
+// An old SYN-ACK's acknowledgement has opened the peer, and a newer one this connection: each finds what the other
+// sends out of its window and answers with its own numbers (RFC 9293 §3.10.7.4). Neither resets; so such answers must
+// be none.
+TEST(Retries, CountThoughTheEndOfAnotherConnectionAnswers) {
+  constexpr int64_t kStrange[] = {int64_t{1} << 30, -(int64_t{1} << 30), 1000};  // the last: within the window
+  for (const int64_t seq : kStrange) {
+    for (const bool shut : {false, true}) {
+      SCOPED_TRACE(absl::StrCat(seq, shut ? " shut" : " open"));
+      StackConfig config = StackTester::Plain();
+      config.data_retries = 5;
+      StackTester t(config);
+      Connection& c = t.Establish();
+      if (shut) {
+        t.peer().window = 0;
+        t.In({});
+      }
+      t.Send("x");
+      for (int i = 0; i < 3000 && c.state() != State::kClosed; ++i) {
+        t.Run(Ms(1));
+        t.In({.seq = seq, .ack = 700000, .window = 1000});
+        t.In({.seq = seq, .ack = 700000, .payload = "of another connection", .window = 1000});
+      }
+      EXPECT_EQ(c.state(), State::kClosed);
+      EXPECT_EQ(t.close_reason(), CloseReason::kTimedOut);
+    }
+  }
 }
 
 TEST(Retries, OfTheSynAreThoseOfTheConnection) {

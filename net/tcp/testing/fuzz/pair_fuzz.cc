@@ -253,7 +253,7 @@ class Pair {
   }
 
   // Reads all; writes no more; closes once the peer's FIN is reached, so that nothing is reset for being unread. Aborts
-  // where the peer is gone, and what told of it was lost: no FIN will come, and nobody asks for it.
+  // where the peer is gone, or another connection's, and what told of it was lost: no FIN will come, and nobody asks.
   void ReadAndClose(CheckedHost& host, const CheckedHost& peer) {
     for (size_t i = 0; i < kFlows; ++i) {
       Flow& flow = host.flow(i);
@@ -261,10 +261,19 @@ class Pair {
       if (!flow.fin_asked) host.ShutdownWrite(flow);
       if (!flow.live || flow.connection->readable_bytes() > 0) continue;
       if (flow.told_fin && !flow.closed) host.Close(flow);
-      if (aborted_[i] && !flow.told_fin && flow.connection->state() == State::kFinWait2 && !peer.flow(i).live) {
-        host.Abort(flow);
+      const bool strangers = AreStrangers(flow, peer.flow(i));
+      if (strangers && flow.connection->options().user_timeout == Duration::Zero()) {
+        host.SetOptions(flow, [&](ConnectionOptions& o) { o.user_timeout = host.config().rto_max; });
       }
+      const bool alone = strangers || (aborted_[i] && !peer.flow(i).live);
+      if (alone && !flow.told_fin && flow.connection->state() == State::kFinWait2) host.Abort(flow);
     }
+  }
+
+  // Each is open with another incarnation of the other: what one sends is outside the other's window, and its answer is
+  // no news either. Neither resets, so one has to give up: by its user timeout, since the retries have no end here.
+  static bool AreStrangers(const Flow& a, const Flow& b) {
+    return a.live && b.live && a.has_irs && b.has_irs && (a.iss != b.irs || b.iss != a.irs);
   }
 
   bool Done() const {

@@ -5,6 +5,7 @@ ABSEIL = {
     "absl/cleanup:cleanup": ["absl_cleanup"],
     "absl/container:flat_hash_map": ["absl_flat_hash_map"],
     "absl/container:flat_hash_set": ["absl_flat_hash_set"],
+    "absl/functional:any_invocable": ["absl_any_invocable"],
     "absl/functional:function_ref": ["absl_function_ref"],
     "absl/hash:hash": ["absl_hash"],
     "absl/memory:memory": ["absl_memory"],

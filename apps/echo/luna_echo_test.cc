@@ -51,6 +51,26 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
   EXPECT_FALSE(absl::StrContains(server.Errors(), "leak")) << server.Errors();
 }
 
+TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
+  for (const std::string model : {"--model=inline", "--model=batch"}) {
+    for (const std::string idle : {"--idle=spin", "--idle=20us"}) {
+      SCOPED_TRACE(absl::StrCat(model, " ", idle));
+      const std::string socket = absl::StrCat("model", model.substr(8), idle.substr(7));
+      Process server(Echo({"server", Memif("server", socket), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32",
+                           "--drain=20s", "--stall=20s", model, idle}));
+      ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
+      Process client(Echo({"client", Memif("client", socket), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                           "--size=5000", "--inflight=4", "--connections=10", "--bytes=200000", "--verify", "--json",
+                           "--huge=off", "--memory_mb=32", "--drain=20s", model, idle}));
+      EXPECT_EQ(client.Wait(), 0) << client.Errors();
+      EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 2000000"))
+          << client.Output();
+      server.Signal(SIGTERM);
+      EXPECT_EQ(server.Wait(), 0) << server.Errors();
+    }
+  }
+}
+
 // Neither for large messages nor for jumbo frames; and the server's last word is of all of its life.
 TEST(LunaEcho, NothingIsCopiedOverMemif) {
   for (const std::string mtu : {"--mtu=1500", "--mtu=9000"}) {

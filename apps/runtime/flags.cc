@@ -59,6 +59,15 @@ DEFINE_string(
     "For tests: damage the traffic of both directions on purpose, e.g. loss=0.01,seed=7. Rates per frame, 0 to "
     "1: loss, duplicate, corrupt (one bit), delay (frames behind overtake it); seed: a number.");
 DEFINE_string(pcap, "", "Write all frames of both directions to this file (readable by tcpdump and Wireshark).");
+DEFINE_string(model, "inline",
+              "inline: each request is answered before the next one is looked at; batch: a burst is taken in as a whole, "
+              "each connection hears of it once, and the answers leave together.");
+DEFINE_string(idle, "spin",
+              "Without work: spin (poll for ever, a whole CPU, the shortest latency), or a time such as 50us: poll so "
+              "long, then sleep until the device, a kernel descriptor or a timer has something. Devices that cannot wake "
+              "a sleeper (net_memif, net_ring, net_af_packet) are looked at each millisecond.");
+DEFINE_string(stall, "",
+              "Count and log each call into the application that takes longer than this, e.g. 10ms; none when empty.");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");
 DEFINE_string(stats, "",
               "Print all counters as a line of JSON to standard output this often, e.g. 1s, and at the end; never when "
@@ -209,6 +218,24 @@ absl::Status ParseLimits(RuntimeOptions* options) {
   return absl::OkStatus();
 }
 
+absl::Status ParseLoop(RuntimeOptions* options) {
+  if (FLAGS_model == "batch") {
+    options->model = Model::kBatch;
+  } else if (FLAGS_model != "inline") {
+    return Bad("model", FLAGS_model, "choose inline or batch");
+  }
+  if (FLAGS_idle != "spin") {
+    absl::StatusOr<Duration> spin = ParseDurationFlag("idle", FLAGS_idle);
+    if (!spin.ok()) return Bad("idle", FLAGS_idle, "choose spin, or a time such as 50us");
+    options->idle_spin = *spin;
+  }
+  if (FLAGS_stall.empty()) return absl::OkStatus();
+  absl::StatusOr<Duration> limit = ParseDurationFlag("stall", FLAGS_stall);
+  if (!limit.ok()) return limit.status();
+  options->stall_limit = *limit;
+  return absl::OkStatus();
+}
+
 absl::Status ParseFaults(RuntimeOptions* options) {
   if (FLAGS_faults.empty()) return absl::OkStatus();
   pmd::FaultOptions faults;
@@ -302,6 +329,7 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
   }
   if (absl::Status status = ParseEcn(&options); !status.ok()) return status;
   if (absl::Status status = ParseBuffers(&options); !status.ok()) return status;
+  if (absl::Status status = ParseLoop(&options); !status.ok()) return status;
   if (absl::Status status = ParseFaults(&options); !status.ok()) return status;
   options.pcap = FLAGS_pcap;
   options.cpu = FLAGS_cpu;

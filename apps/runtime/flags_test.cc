@@ -44,6 +44,9 @@ TEST(Flags, BecomeOptions) {
                                   {"faults", "loss=0.25,corrupt=1,seed=7"},
                                   {"pcap", "/x.pcap"},
                                   {"cpu", "1"},
+                                  {"model", "batch"},
+                                  {"idle", "50us"},
+                                  {"stall", "10ms"},
                                   {"drain", "250ms"}});
   const auto options = RuntimeOptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
@@ -75,6 +78,9 @@ TEST(Flags, BecomeOptions) {
   }
   EXPECT_EQ(options->pcap, "/x.pcap");
   EXPECT_EQ(options->cpu, 1);
+  EXPECT_EQ(options->model, Model::kBatch);
+  EXPECT_EQ(options->idle_spin, Duration::Microseconds(50));
+  EXPECT_EQ(options->stall_limit, Duration::Milliseconds(10));
   EXPECT_EQ(options->drain_limit, Duration::Milliseconds(250));
 }
 
@@ -116,6 +122,10 @@ TEST(Flags, ErrorsNameFlagValueAndMend) {
                                          {"stats", "often", "250ms"},
                                          {"huge", "yes", "auto, on or off"},
                                          {"tcp_profile", "DC", "dc or rfc"},
+                                         {"model", "r2c", "inline or batch"},
+                                         {"idle", "never", "spin"},
+                                         {"idle", "0us", "spin"},
+                                         {"stall", "long", "250ms"},
                                          {"drain", "0s", "5s"}}) {
     const Flags flags(Flags::Values{{"device", "tap:x"}, {c.flag, c.value}});
     const auto options = RuntimeOptionsFromFlags();

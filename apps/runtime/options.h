@@ -15,6 +15,7 @@ namespace luna::apps {
 
 enum class HugePages { kAuto, kOn, kOff };
 enum class TcpProfile { kDataCentre, kRfc };
+enum class Model { kInline, kBatch };  // r2c::Model
 enum class Ecn { kProfile, kOff, kOnRequest, kAlways };  // tcp::EcnMode, or the profile's
 
 // What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own. A plain value that owns its
@@ -42,6 +43,11 @@ struct RuntimeOptions {
   // Seeded faults between the device and the stack, for tests; none by default.
   absl::optional<pmd::FaultOptions> faults;
   std::string pcap;         // file to write both directions to; empty: none
+  Model model = Model::kInline;
+  // Without work the worker polls so long before it sleeps (r2c::IdleOptions::spin); Infinite(): for ever.
+  Duration idle_spin = Duration::Infinite();
+  // What takes the application longer is counted and logged (r2c::WorkerOptions::stall_limit); Infinite(): nothing is.
+  Duration stall_limit = Duration::Infinite();
   int cpu = -1;             // pin the worker to this CPU; -1: leave it where it is
   Duration stats_interval;  // between two lines of counters on standard output (stats_line.h); zero: none
   Duration drain_limit = Duration::Seconds(2);

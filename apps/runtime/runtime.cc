@@ -46,6 +46,18 @@ tcp::EcnMode EcnModeOf(Ecn ecn) {
   return ecn == Ecn::kOff ? tcp::EcnMode::kOff : ecn == Ecn::kAlways ? tcp::EcnMode::kAlways : tcp::EcnMode::kOnRequest;
 }
 
+r2c::WorkerOptions WorkerOptionsOf(const RuntimeOptions& options) {
+  r2c::WorkerOptions worker;
+  worker.model = options.model == Model::kBatch ? r2c::Model::kBatch : r2c::Model::kInline;
+  worker.stall_limit = options.stall_limit;
+  worker.on_stall = [](const tcp::Connection* connection, Duration took) {
+    LOG_EVERY_T(WARNING, 1) << "the application took " << took.microseconds() << " us "
+                            << (connection == nullptr ? "for a timer or a kernel descriptor"
+                                                      : absl::StrCat("with ", connection->ToString()));
+  };
+  return worker;
+}
+
 // For the time stamps of a capture, which count from 1970.
 Time WallTime() {
   timespec now;
@@ -115,6 +127,12 @@ class Runtime::ControlPlane final : public r2c::FdHandler, public r2c::Neighbour
  private:
   std::unique_ptr<netlink::KernelMirror> mirror_;
   r2c::KernelPoller& poller_;
+};
+
+// A signal ends the worker's sleep; RunAndDrain() looks at StopRequested() by itself.
+class Runtime::StopWaker final : public r2c::FdHandler {
+ public:
+  void OnFdReady(uint32_t) override {}
 };
 
 Runtime::Runtime(const RuntimeOptions& options) : options_(options) {}
@@ -283,7 +301,12 @@ absl::Status Runtime::InitNetwork() {
   if (!secret.ok()) return secret.status();
   tcp.secret = *secret;
   stack_ = std::make_unique<tcp::Stack>(tcp, *slab_, drops_, clock_.Now());
+  if (absl::Status status = InitWorker(); !status.ok()) return status;
+  if (absl::Status status = HearKernelsIcmp(); !status.ok()) return status;
+  return InstallRules();
+}
 
+absl::Status Runtime::InitWorker() {
   r2c::WorkerParts parts;
   parts.clock = &clock_;
   parts.io = io_;
@@ -294,13 +317,26 @@ absl::Status Runtime::InitNetwork() {
   parts.arp = arp_.get();
   parts.resolver = control_plane_.get();
   parts.poller = poller_.get();
-  worker_ = std::make_unique<r2c::Worker>(parts, r2c::WorkerOptions{});
-  if (options_.stats_interval > Duration::Zero()) {
-    const StatsSources counted{.stack = *stack_, .slab = *slab_, .io = *io_, .worker = *worker_, .drops = drops_};
-    stats_printer_ = std::make_unique<StatsPrinter>(counted, *worker_, options_.stats_interval, stdout);
+  worker_ = std::make_unique<r2c::Worker>(parts, WorkerOptionsOf(options_));
+  if (options_.idle_spin != Duration::Infinite()) {
+    stop_waker_ = std::make_unique<StopWaker>();
+    if (absl::Status status = poller_->Add(StopFd(), EPOLLIN | EPOLLET, stop_waker_.get()); !status.ok()) return status;
+    sleeper_ = std::make_unique<r2c::KernelSleeper>();
+    idler_ = std::make_unique<r2c::Idler>(*worker_, clock_, *sleeper_, r2c::IdleOptions{.spin = options_.idle_spin});
   }
-  if (absl::Status status = HearKernelsIcmp(); !status.ok()) return status;
-  return InstallRules();
+  if (options_.stats_interval > Duration::Zero()) {
+    stats_printer_ = std::make_unique<StatsPrinter>(stats_sources(), *worker_, options_.stats_interval, stdout);
+  }
+  return absl::OkStatus();
+}
+
+StatsSources Runtime::stats_sources() const {
+  return {.stack = *stack_,
+          .slab = *slab_,
+          .io = *io_,
+          .worker = *worker_,
+          .idler = idler_.get(),
+          .drops = drops_};
 }
 
 absl::Status Runtime::HearKernelsIcmp() {
@@ -344,8 +380,13 @@ absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, 
 bool Runtime::WaitForLink(Duration limit) {
   const std::atomic<bool>& stop = StopRequested();
   const Time deadline = clock_.Now() + limit;
-  while (!io_->link_up() && worker_->now() < deadline && !stop.load(std::memory_order_relaxed)) worker_->RunOnce();
+  while (!io_->link_up() && worker_->now() < deadline && !stop.load(std::memory_order_relaxed)) Iterate();
   return io_->link_up();
+}
+
+void Runtime::Iterate() {
+  const bool busy = worker_->RunOnce();
+  if (idler_ != nullptr) idler_->AfterIteration(busy);
 }
 
 int Runtime::Run(const std::function<bool()>& done) {
@@ -356,11 +397,11 @@ int Runtime::Run(const std::function<bool()>& done) {
 void Runtime::RunAndDrain(const std::function<bool()>& done, const std::function<void()>& on_stop) {
   const std::atomic<bool>& stop = StopRequested();
   const auto finished = [&done] { return done && done(); };
-  while (!stop.load(std::memory_order_relaxed) && !finished()) worker_->RunOnce();
+  while (!stop.load(std::memory_order_relaxed) && !finished()) Iterate();
   if (on_stop && !finished()) {
     on_stop();
     const Time deadline = clock_.Now() + options_.drain_limit;
-    while (worker_->now() < deadline && !finished()) worker_->RunOnce();
+    while (worker_->now() < deadline && !finished()) Iterate();
   }
   const size_t reset = worker_->Drain(options_.drain_limit);
   if (reset > 0) LOG(WARNING) << reset << " connections did not close within --drain and were reset";
@@ -374,6 +415,7 @@ size_t Runtime::ReleaseAll() {
   kernel_icmp_.reset();
   if (stats_printer_ != nullptr) stats_printer_->Print();
   stats_printer_.reset();
+  idler_.reset();
   worker_.reset();
   stack_.reset();
   egress_.reset();

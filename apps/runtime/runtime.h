@@ -24,6 +24,7 @@
 #include "luna/net/pmd/vlan_io.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/clock.h"
+#include "luna/sched/r2c/idler.h"
 #include "luna/sched/r2c/kernel_poller.h"
 #include "luna/sched/r2c/worker.h"
 
@@ -65,10 +66,13 @@ class Runtime {
   Clock& clock() { return clock_; }
   pmd::PacketIo& io() { return *io_; }
   const stats::DropCounters& drops() const { return drops_; }
+  // For StatsLine(). Good until Finish().
+  StatsSources stats_sources() const;
   const std::vector<wire::Ipv4Prefix>& addresses() const { return addresses_; }
 
  private:
   class ControlPlane;  // the kernel's, mirrored by netlink
+  class StopWaker;
 
   explicit Runtime(const RuntimeOptions& options);
   absl::Status Init();
@@ -77,8 +81,11 @@ class Runtime {
   absl::Status InitPcap();
   absl::Status InitAddresses();
   absl::Status InitNetwork();
+  absl::Status InitWorker();
   absl::Status HearKernelsIcmp();
   absl::Status InstallRules();
+  // One iteration, and the sleep behind it if there is one.
+  void Iterate();
   // Takes down what holds objs; returns how many are still out.
   size_t ReleaseAll();
 
@@ -105,6 +112,9 @@ class Runtime {
   std::unique_ptr<ip::Egress> egress_;
   std::unique_ptr<tcp::Stack> stack_;
   std::unique_ptr<r2c::Worker> worker_;
+  std::unique_ptr<StopWaker> stop_waker_;
+  std::unique_ptr<r2c::KernelSleeper> sleeper_;  // these two: unless the worker spins for ever
+  std::unique_ptr<r2c::Idler> idler_;
   std::unique_ptr<StatsPrinter> stats_printer_;  // on the worker's wheel
   bool released_ = false;
 };

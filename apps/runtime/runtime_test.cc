@@ -50,8 +50,7 @@ void CheckLinesForPipe(Runtime& runtime) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0) << strerror(errno);
   std::FILE* const out = fdopen(ends[1], "w");
-  StatsPrinter printer({runtime.stack(), runtime.slab(), runtime.io(), runtime.worker(), runtime.drops()},
-                       runtime.worker(), Duration::Seconds(1), out);
+  StatsPrinter printer(runtime.stats_sources(), runtime.worker(), Duration::Seconds(1), out);
   const int lines = 2 * fcntl(ends[0], F_GETPIPE_SZ) / 400;  // a line is longer
   for (int i = 0; i < lines; ++i) printer.OnTimer(runtime.worker().now());
   std::string read_out(size_t{1} << 20, '\0');
@@ -79,6 +78,7 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   options.huge = HugePages::kOff;
   options.memory_mb = 32;
   options.drain_limit = Duration::Milliseconds(1);
+  options.idle_spin = Duration::Seconds(100);
   absl::StatusOr<std::unique_ptr<Runtime>> created = Runtime::Create(options);
   ASSERT_TRUE(created.ok()) << created.status();
   Runtime& runtime = **created;
@@ -96,10 +96,10 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   const absl::StatusOr<std::unique_ptr<Runtime>> second = Runtime::Create(options);
   EXPECT_FALSE(second.ok()) << "DPDK started twice";
 
-  const std::string line =
-      StatsLine({runtime.stack(), runtime.slab(), runtime.io(), runtime.worker(), runtime.drops()});
+  const std::string line = StatsLine(runtime.stats_sources());
   for (const char* part : {"{\"tcp.segments_in\":0,", "\"tcp.connections\":1,", "\"tcp.held_limit_bytes\":16777216,",
-                           "\"zbuf.limit_bytes\":33554432,", "\"io.rx_packets\":0,", "\"worker.reads_held\":0}"}) {
+                           "\"zbuf.limit_bytes\":33554432,", "\"io.rx_packets\":0,", "\"worker.reads_held\":0,",
+                           "\"worker.stalls\":0,", "\"worker.sampled_rest_ns\":", "\"idle.sleeps\":0,"}) {
     EXPECT_TRUE(absl::StrContains(line, part)) << part << " in " << line;
   }
 

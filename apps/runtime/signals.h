@@ -11,6 +11,9 @@ const std::atomic<bool>& InstallStopSignals();
 
 const std::atomic<bool>& StopRequested();
 
+// Readable from the moment when StopRequested() is true: for threads that sleep. -1 before InstallStopSignals().
+int StopFd();
+
 }  // namespace luna::apps
 
 #endif  // LUNA_APPS_RUNTIME_SIGNALS_H_

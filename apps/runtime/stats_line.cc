@@ -89,8 +89,31 @@ void AddDevice(const pmd::IoStats& stats, Numbers* out) {
   out->Add("io.bytes_copied_tx", stats.bytes_copied_tx);
 }
 
+void AddWorker(const r2c::Worker& worker, Numbers* out) {
+  const r2c::WorkerCounters& c = worker.counters();
+  const std::pair<absl::string_view, const stats::Counter*> counters[] = {
+      {"iterations", &c.iterations},
+      {"busy_iterations", &c.busy_iterations},
+      {"events_delivered", &c.events_delivered},
+      {"reads_held", &c.reads_held},
+      {"busy_ns", &c.busy_ns},
+      {"idle_ns", &c.idle_ns},
+      {"bursts", &c.bursts},
+      {"full_bursts", &c.full_bursts},
+      {"stalls", &c.stalls},
+      {"longest_stall_ns", &c.longest_stall_ns},
+  };
+  static_assert(sizeof(counters) / sizeof(counters[0]) * sizeof(stats::Counter) == sizeof(c), "one is left out");
+  for (const auto& [name, counter] : counters) out->Add(absl::StrCat("worker.", name), counter->value());
+  constexpr absl::string_view kVerbNames[r2c::kVerbs] = {"receive", "ingest", "deliver", "flush", "transmit", "rest"};
+  out->Add("worker.sampled_iterations", worker.verbs().iterations.value());
+  for (size_t i = 0; i < r2c::kVerbs; ++i) {
+    out->Add(absl::StrCat("worker.sampled_", kVerbNames[i], "_ns"), worker.verbs().nanoseconds[i].value());
+  }
+}
+
 // A pipe that can be written to takes PIPE_BUF octets (4,096; pipe(7)) without making the writer wait: more than a
-// line.
+// line, which has some 60 numbers.
 bool HasRoom(std::FILE* out) {
   pollfd p{fileno(out), POLLOUT, 0};
   return poll(&p, 1, 0) == 1;
@@ -103,9 +126,11 @@ std::string StatsLine(const StatsSources& sources) {
   AddTcp(sources.stack, &numbers);
   AddMemory(sources.slab, &numbers);
   AddDevice(sources.io.stats(), &numbers);
-  numbers.Add("worker.iterations", sources.worker.counters().iterations.value());
-  numbers.Add("worker.busy_iterations", sources.worker.counters().busy_iterations.value());
-  numbers.Add("worker.reads_held", sources.worker.counters().reads_held.value());
+  AddWorker(sources.worker, &numbers);
+  if (sources.idler != nullptr) {
+    numbers.Add("idle.sleeps", sources.idler->counters().sleeps.value());
+    numbers.Add("idle.slept_ns", sources.idler->counters().slept_ns.value());
+  }
   sources.drops.ForEachNonZero([&numbers](stats::DropReason reason, uint64_t count) {
     numbers.Add(absl::StrCat("drop.", stats::DropReasonName(reason)), count);
   });

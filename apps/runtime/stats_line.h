@@ -14,6 +14,7 @@
 #include "luna/net/pmd/packet_io.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/time.h"
+#include "luna/sched/r2c/idler.h"
 #include "luna/sched/r2c/worker.h"
 
 namespace luna::apps {
@@ -24,6 +25,7 @@ struct StatsSources {
   const zbuf::Slab& slab;
   const pmd::PacketIo& io;
   const r2c::Worker& worker;
+  const r2c::Idler* idler;  // null: it spins for ever
   const stats::DropCounters& drops;
 };
 

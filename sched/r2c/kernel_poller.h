@@ -85,6 +85,9 @@ class KernelPoller {
   // caller's loop comes round early then and spins for the rest.
   int Wait(Duration timeout, int max_events);
 
+  // Readable when a watched fd is ready: for a thread that sleeps in poll(2) on this and others.
+  int fd() const { return epoll_fd_; }
+
   // How many fds are watched.
   size_t size() const { return watched_; }
 

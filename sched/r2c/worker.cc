@@ -13,9 +13,12 @@ namespace {
 
 using tcp::EventBits;
 
-// Connection::owner_flags: events that wait until held reads have been delivered.
+// Connection::owner_flags: events that wait until held reads have been delivered; and from kQueuedAt on, 1 + the place in
+// events_ of the connection's event, 0 when there is none.
 constexpr uint32_t kHeldReadable = 1u << 0;
 constexpr uint32_t kHeldPeerClosed = 1u << 1;
+constexpr int kQueuedAt = 8;
+constexpr uint32_t kFlags = (1u << kQueuedAt) - 1;
 
 // How long Drain() stays after the last connection: for TIME-WAIT's sake (RFC 9293 says 2 MSL; a process that ends
 // cannot) and because a device may drop what its peer has not yet taken when it goes (memif does).
@@ -25,6 +28,7 @@ constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 constexpr size_t kFewestFrames = 4;  // that a device gets at once
 
 constexpr uint64_t kIterationsBetweenLooksAtMemory = 8;
+constexpr Duration kSleepWhileMemoryIsShort = Duration::Milliseconds(1);
 
 // An error quotes no more than makes 576 octets in all (RFC 1812 §4.3.2.3); some hosts quote a whole segment.
 constexpr size_t kLongestIcmpBytes = 2048;
@@ -38,7 +42,13 @@ void UseOffloads(const pmd::Capabilities& device, tcp::StackConfig* config) {
 }
 
 Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
-    : parts_(parts), options_(options), now_(parts.clock->Now()), received_(options.receive_burst), wheel_(now_) {
+    : parts_(parts),
+      options_(options),
+      now_(parts.clock->Now()),
+      verbs_(*parts.clock, options.verb_sample),
+      received_(options.receive_burst),
+      wheel_(now_) {
+  CHECK(options.receive_burst > 0 && options.receive_burst < 1u << (32 - kQueuedAt));
   CHECK(parts.io && parts.slab && parts.ingress && parts.egress && parts.stack) << "a Worker needs all of its parts";
   // Where the device cuts, a few datagrams are a lot.
   const bool tso = parts.stack->config().tso_payload_bytes > 0;
@@ -50,28 +60,46 @@ Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
 // --- One iteration ---
 
 bool Worker::RunOnce() {
-  now_ = parts_.clock->Now();
+  thread_.Bind();
+  NoteTime(parts_.clock->Now());
+  verbs_.Begin(Verb::kReceive, now_);
   const size_t received = ReceiveBurst();
-  ProcessInline(received);
+  switch (options_.model) {
+    case Model::kInline:
+      ProcessInline(received);
+      break;
+    case Model::kBatch:
+      ProcessBatch(received);
+      break;
+  }
   bool sending = Transmit();  // answers wait for nothing else
-  const bool delivered = DeliverTimers();
+  verbs_.Enter(Verb::kRest);
+  const bool delivered = DeliverTimers() | TakeMessages();
   Flush();
+  verbs_.Enter(Verb::kRest);
   PollControlPlane();
   sending |= Transmit();
   parts_.io->Reclaim();
   LookAtMemory();
-  const int kernel_events = parts_.poller == nullptr ? 0 : parts_.poller->PollIfDue(now_, options_.kernel_events);
+  const int kernel_events = PollKernel();
   parts_.stack->Reap();
+  verbs_.End();
 
-  const bool busy = received > 0 || delivered || sending || kernel_events > 0;
+  was_busy_ = received > 0 || delivered || sending || kernel_events > 0;
   counters_.iterations.Increment();
-  if (busy) counters_.busy_iterations.Increment();
-  return busy;
+  if (was_busy_) counters_.busy_iterations.Increment();
+  return was_busy_;
+}
+
+void Worker::NoteTime(Time now) {
+  (was_busy_ ? counters_.busy_ns : counters_.idle_ns).Add(static_cast<uint64_t>((now - now_).nanoseconds()));
+  now_ = now;
 }
 
 // What one connection gets in a row is one segment to TCP where it can be (coalesce.h), and one event to the
 // application: its octets come together.
 void Worker::ProcessInline(size_t frames) {
+  verbs_.Enter(Verb::kIngest);
   tcp::Event event;
   absl::Span<pmd::Packet> left = absl::MakeSpan(received_).first(frames);
   while (!left.empty()) {
@@ -84,6 +112,47 @@ void Worker::ProcessInline(size_t frames) {
     }
   }
   if (event) Complete(event);
+}
+
+// All of the burst is TCP's first; what it has for one connection, wherever in the burst it was, is one event. Output is
+// made when all handlers have had their say, so that what they add to one connection shares its segments.
+void Worker::ProcessBatch(size_t frames) {
+  verbs_.Enter(Verb::kIngest);
+  absl::Span<pmd::Packet> left = absl::MakeSpan(received_).first(frames);
+  while (!left.empty()) {
+    const absl::Span<pmd::Packet> group = left.first(std::min(left.size(), segments_.size()));
+    left.remove_prefix(group.size());
+    for (tcp::Segment& segment : ParseGroup(group)) {
+      Queue(parts_.stack->Ingest(segment, now_));
+      segment.payload.Clear();
+    }
+  }
+  DeliverQueued();
+  Flush();
+}
+
+void Worker::Queue(const tcp::Event& event) {
+  if (!event) return;
+  tcp::Connection& connection = *event.connection;
+  if (const uint32_t place = connection.owner_flags >> kQueuedAt; place != 0) {
+    events_[place - 1].what |= event.what;
+    return;
+  }
+  events_.push_back(event);
+  connection.owner_flags |= static_cast<uint32_t>(events_.size()) << kQueuedAt;
+}
+
+void Worker::DeliverQueued() {
+  size_t since_flush = 0;
+  for (const tcp::Event& event : events_) {
+    event.connection->owner_flags &= kFlags;
+    Deliver(event);
+    if (++since_flush != options_.flush_events) continue;
+    since_flush = 0;
+    Flush();
+    Transmit();
+  }
+  events_.clear();
 }
 
 absl::Span<tcp::Segment> Worker::ParseGroup(absl::Span<pmd::Packet> frames) {
@@ -120,9 +189,15 @@ void Worker::Hand(tcp::Event* event) {
 void Worker::Complete(const tcp::Event& event) {
   Deliver(event);
   if (event.connection->sender().HasUnsent()) Flush();
+  verbs_.Enter(Verb::kIngest);
 }
 
-size_t Worker::ReceiveBurst() { return parts_.io->ReceiveBurst(absl::MakeSpan(received_), now_); }
+size_t Worker::ReceiveBurst() {
+  const size_t frames = parts_.io->ReceiveBurst(absl::MakeSpan(received_), now_);
+  if (frames > 0) counters_.bursts.Increment();
+  if (frames == received_.size()) counters_.full_bursts.Increment();
+  return frames;
+}
 
 bool Worker::Parse(pmd::Packet&& frame, tcp::Segment* out) {
   ip::Datagram datagram;
@@ -157,6 +232,7 @@ void Worker::TakeIcmp(const zbuf::ZChain& message) {
 // What is more than the device should get at once leaves while the rest is being made; what is more than the backlog
 // waits for the next round, so that the other verbs have their turn.
 void Worker::Flush() {
+  verbs_.Enter(Verb::kFlush);
   uint32_t unsent_bytes = 0;
   for (size_t made = 0; parts_.stack->HasOutput() && made < options_.transmit_backlog;) {
     const size_t before = frames_.size();
@@ -168,12 +244,14 @@ void Worker::Flush() {
     for (size_t i = before; i < frames_.size(); ++i) unsent_bytes += frames_[i].bytes();
     if (unsent_bytes < options_.transmit_bytes || !parts_.stack->HasOutput()) continue;
     Transmit();
+    verbs_.Enter(Verb::kFlush);
     unsent_bytes = 0;
   }
 }
 
 bool Worker::Transmit() {
   if (frames_.empty()) return false;
+  verbs_.Enter(Verb::kTransmit);
   const size_t sent = parts_.io->TransmitBurst(absl::MakeSpan(frames_));
   if (sent == frames_.size()) [[likely]] {
     frames_.clear();
@@ -186,7 +264,8 @@ bool Worker::Transmit() {
 void Worker::LookAtMemory() {
   parts_.slab->DrainReturns();
   if (counters_.iterations.value() % kIterationsBetweenLooksAtMemory != 0) return;
-  parts_.stack->SetMemoryShort(parts_.slab->IsScarce());
+  memory_short_ = parts_.slab->IsScarce();
+  parts_.stack->SetMemoryShort(memory_short_);
 }
 
 bool Worker::DeliverTimers() {
@@ -195,16 +274,43 @@ bool Worker::DeliverTimers() {
     const tcp::Event event = parts_.stack->NextEvent(now_);
     if (!event) break;
     Deliver(event);
+    verbs_.Enter(Verb::kRest);
     --left;
   }
-  size_t timers_left = options_.events_per_iteration;  // a budget of its own: a flood of events does not starve it
-  while (timers_left > 0) {
+  return RunAppTimers() || left < options_.events_per_iteration;
+}
+
+// With a budget of their own: a flood of events does not starve them.
+bool Worker::RunAppTimers() {
+  size_t left = options_.events_per_iteration;
+  for (; left > 0; --left) {
     timer::Timer* timer = wheel_.PopExpired(now_);
     if (timer == nullptr) break;
+    verbs_.Enter(Verb::kDeliver);
+    const bool timed = options_.stall_limit != Duration::Infinite();
+    const Time start = timed ? parts_.clock->Now() : Time();
     static_cast<AppTimer*>(timer)->OnTimer(now_);
-    --timers_left;
+    if (timed) NoteCall(nullptr, start);
   }
-  return left < options_.events_per_iteration || timers_left < options_.events_per_iteration;
+  return left < options_.events_per_iteration;
+}
+
+bool Worker::TakeMessages() {
+  if (parts_.mailbox == nullptr) return false;
+  const bool timed = options_.stall_limit != Duration::Infinite();
+  const Time start = timed ? parts_.clock->Now() : Time();
+  const size_t messages = parts_.mailbox->Deliver(*this, options_.messages);
+  if (timed && messages > 0) NoteCall(nullptr, start);
+  return messages > 0;
+}
+
+int Worker::PollKernel() {
+  if (parts_.poller == nullptr) return 0;
+  const bool timed = options_.stall_limit != Duration::Infinite();
+  const Time start = timed ? parts_.clock->Now() : Time();
+  const int events = parts_.poller->PollIfDue(now_, options_.kernel_events);
+  if (timed && events > 0) NoteCall(nullptr, start);
+  return events;
 }
 
 void Worker::PollControlPlane() {
@@ -230,6 +336,23 @@ void Worker::FollowRoutes() {
 // --- Deliver: the only place where application code runs ---
 
 void Worker::Deliver(const tcp::Event& event) {
+  verbs_.Enter(Verb::kDeliver);
+  if (options_.stall_limit == Duration::Infinite()) return Call(event);
+  const Time start = parts_.clock->Now();
+  Call(event);
+  NoteCall(event.connection, start);
+}
+
+void Worker::NoteCall(const tcp::Connection* connection, Time start) {
+  const Duration took = parts_.clock->Now() - start;
+  if (took <= options_.stall_limit) return;
+  counters_.stalls.Increment();
+  const auto ns = static_cast<uint64_t>(took.nanoseconds());
+  counters_.longest_stall_ns.Set(std::max(counters_.longest_stall_ns.value(), ns));
+  if (options_.on_stall) options_.on_stall(connection, took);
+}
+
+void Worker::Call(const tcp::Event& event) {
   tcp::Connection& connection = *event.connection;
   const auto* attachment = static_cast<const Attachment*>(connection.owner());
   Handler& handler = *attachment->handler;
@@ -242,7 +365,7 @@ void Worker::Deliver(const tcp::Event& event) {
     if (connection.owner_flags & kHeldReadable) what |= EventBits::kReadable;
     if (connection.owner_flags & kHeldPeerClosed) what |= EventBits::kPeerClosed;
     connection.owner_flags &= ~(kHeldReadable | kHeldPeerClosed);
-    handler.OnWritable(connection);
+    if (connection.state() != tcp::State::kClosed) handler.OnWritable(connection);
   }
   if (what & EventBits::kReadable) DeliverReadable(connection, *attachment);
   if (what & EventBits::kPeerClosed) {
@@ -282,6 +405,7 @@ Worker::Attachment* Worker::Attach(Handler& handler, const Delivery& delivery) {
 }
 
 absl::Status Worker::Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery, uint32_t backlog) {
+  thread_.Check("Worker::Listen");
   absl::StatusOr<tcp::Listener*> listener =
       parts_.stack->Listen(local, {.backlog = backlog, .owner = Attach(handler, delivery)});
   if (!listener.ok()) return listener.status();
@@ -296,6 +420,7 @@ void Worker::StopListening() {
 
 absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, Handler& handler,
                                                  const Delivery& delivery) {
+  thread_.Check("Worker::Connect");
   absl::StatusOr<wire::IpAddress> source = parts_.egress->SelectSource(remote.address);
   if (!source.ok()) return source.status();
   absl::StatusOr<tcp::Connection*> connection =
@@ -306,7 +431,8 @@ absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, H
 
 Time Worker::NextDeadline() const {
   if (parts_.stack->HasOutput() || !frames_.empty()) return now_;
-  return std::min({parts_.stack->NextDeadline(), parts_.egress->NextDeadline(), wheel_.NextDeadline()});
+  const Time memory = memory_short_ ? now_ + kSleepWhileMemoryIsShort : Time::Infinite();  // other threads free some
+  return std::min({parts_.stack->NextDeadline(), parts_.egress->NextDeadline(), wheel_.NextDeadline(), memory});
 }
 
 void Worker::Run(const std::atomic<bool>& stop) {

@@ -3,12 +3,15 @@
 
 // Worker: one run-to-completion thread (LUNA §5.1). NIC queue, IP, TCP, application and kernel descriptors in one loop.
 //
-// An iteration, in inline-r2c: Receive a burst; for each packet, or each row of packets of one connection, Ingest,
-// Deliver to the handler and Flush its answer;
-// then timers, the rest of the output, the device's deferred work, a bounded look at epoll, and Reap. See RunOnce().
-// Application code runs in Deliver only.
+// Four verbs make an iteration, and the model is their order (LUNA §5.1):
+//   inline-r2c  Receive a burst; for each row of packets of one connection Ingest, Deliver to the handler, Flush its
+//               answer.
+//   batch-r2c   Receive a burst; Ingest all of it; Deliver one event per connection; Flush once.
+// Then, in both, timers, the rest of the output, the device's deferred work, a bounded look at epoll, and Reap. See
+// RunOnce(). Application code runs in Deliver only.
 //
-// It composes, and owns none of its parts: apps/runtime makes them; tests use fakes. Thread: one, for everything.
+// It composes, and owns none of its parts: apps/runtime makes them; tests use fakes.
+// Thread: one, that of the first RunOnce(), for everything. Debug builds check that. Other threads use the Mailbox.
 
 #include <array>
 #include <atomic>
@@ -34,6 +37,9 @@
 #include "luna/sched/clock/clock.h"
 #include "luna/sched/r2c/handler.h"
 #include "luna/sched/r2c/kernel_poller.h"
+#include "luna/sched/r2c/mailbox.h"
+#include "luna/sched/r2c/thread_check.h"
+#include "luna/sched/r2c/verb_timer.h"
 #include "luna/sched/timer/timer_wheel.h"
 
 namespace luna::r2c {
@@ -55,15 +61,27 @@ struct WorkerParts {
   ip::Arp* arp = nullptr;                 // null: the kernel answers ARP on this link
   NeighbourResolver* resolver = nullptr;  // null: nobody to ask
   KernelPoller* poller = nullptr;         // null: no kernel descriptors
+  Mailbox* mailbox = nullptr;             // null: no other thread asks for anything
 };
 
+enum class Model : uint8_t { kInline, kBatch };
+
 struct WorkerOptions {
+  Model model = Model::kInline;
   size_t receive_burst = 32;           // frames per ReceiveBurst, the paper's "batch"
-  uint32_t event_bytes = 16 << 10;     // in the middle of a burst so much payload is delivered, and the answer leaves
+  uint32_t event_bytes = 16 << 10;     // inline: in a burst's middle so much payload is delivered, the answer leaves
+  size_t flush_events = 0;             // batch: output is made after so many events, too; 0: after the burst's last
   uint32_t transmit_bytes = 24 << 10;  // made at once before the device gets them; TSO: all
   size_t transmit_backlog = 512;       // frames that wait for the device before TCP stops making more
   size_t events_per_iteration = 1024;  // bound on timer and posted events between two bursts
   int kernel_events = 16;              // bound on kernel events per iteration (LUNA §7.2)
+  size_t messages = 64;                // bound on messages of other threads per iteration
+  uint32_t verb_sample = 256;          // one iteration in so many is timed verb by verb (VerbTimer); 0: none
+  // A call into the application that takes longer is a stall: counted, and reported with its connection (null: a
+  // timer's, or those of kernel descriptors, all of one round together) to on_stall, which may be null. Infinite(): calls
+  // are not timed, which saves two looks at the clock each.
+  Duration stall_limit = Duration::Infinite();
+  std::function<void(const tcp::Connection* connection, Duration took)> on_stall;
 };
 
 struct WorkerCounters {
@@ -71,6 +89,14 @@ struct WorkerCounters {
   stats::Counter busy_iterations;  // that received or sent a frame, or delivered an event
   stats::Counter events_delivered;
   stats::Counter reads_held;  // deliveries put off because the send queue was full
+  // The loop's utilisation is busy_ns / (busy_ns + idle_ns): time of iterations that found something to do, and of
+  // those that did not, with what lay between them and the next.
+  stats::Counter busy_ns;
+  stats::Counter idle_ns;
+  stats::Counter bursts;            // that brought a frame
+  stats::Counter full_bursts;       // of WorkerOptions::receive_burst frames: more may have waited
+  stats::Counter stalls;            // WorkerOptions::stall_limit
+  stats::Counter longest_stall_ns;
 };
 
 // What a stack over `device` leaves to it: the cutting of segments, with a slice for the headers.
@@ -102,8 +128,14 @@ class Worker {
   // passed; then resets the rest, and lingers a little for the last segments. Returns how many had to be reset.
   size_t Drain(Duration limit);
 
-  void Arm(AppTimer& timer, Time deadline) { wheel_.Arm(timer, deadline); }
-  void Cancel(AppTimer& timer) { wheel_.Cancel(timer); }
+  void Arm(AppTimer& timer, Time deadline) {
+    thread_.Check("Worker::Arm");
+    wheel_.Arm(timer, deadline);
+  }
+  void Cancel(AppTimer& timer) {
+    thread_.Check("Worker::Cancel");
+    wheel_.Cancel(timer);
+  }
   // When RunOnce() has something to do even if no frame comes: a lower bound, Time::Infinite() when never.
   Time NextDeadline() const;
   // The time of the iteration under way.
@@ -111,8 +143,11 @@ class Worker {
 
   tcp::Stack& stack() { return *parts_.stack; }
   zbuf::Slab& slab() { return *parts_.slab; }
+  pmd::PacketIo& io() { return *parts_.io; }
   KernelPoller* poller() { return parts_.poller; }
+  Mailbox* mailbox() { return parts_.mailbox; }
   const WorkerCounters& counters() const { return counters_; }
+  const VerbTimer::Counters& verbs() const { return verbs_.counters(); }
 
  private:
   // What Connection::owner() points at.
@@ -124,6 +159,9 @@ class Worker {
   // The verbs.
   size_t ReceiveBurst();
   void ProcessInline(size_t frames);
+  void ProcessBatch(size_t frames);
+  void Queue(const tcp::Event& event);
+  void DeliverQueued();
   void Complete(const tcp::Event& event);
   void Hand(tcp::Event* event);
   // The segments in `frames`, joined where they can be, their connections on the way from memory. Valid until the next
@@ -135,11 +173,18 @@ class Worker {
   void Ingest(tcp::Segment& segment, tcp::Event* event);
   void TakeIcmp(const zbuf::ZChain& message);
   void Deliver(const tcp::Event& event);
+  void Call(const tcp::Event& event);
+  void NoteCall(const tcp::Connection* connection, Time start);
   void Flush();
   // False: nothing was to be sent.
   bool Transmit();
 
   bool DeliverTimers();
+  bool RunAppTimers();
+  int PollKernel();
+  bool TakeMessages();
+  // The time since the last iteration began is that one's.
+  void NoteTime(Time now);
   // Takes back what other threads have freed, and tells TCP when little is left: windows close before the device runs
   // out of memory to receive into, acknowledgements included.
   void LookAtMemory();
@@ -152,10 +197,15 @@ class Worker {
 
   const WorkerParts parts_;
   const WorkerOptions options_;
+  ThreadCheck thread_;
   size_t transmit_burst_;  // full-sized frames for WorkerOptions::transmit_bytes
   Time now_;
+  VerbTimer verbs_;
+  bool was_busy_ = false;      // the last iteration
+  bool memory_short_ = false;  // as TCP was told
   std::vector<pmd::Packet> received_;
   std::array<tcp::Segment, tcp::Stack::kMostPrefetched> segments_;  // of a part of a burst
+  std::vector<tcp::Event> events_;                                  // batch: not delivered yet; one per connection
   ip::OutBatch batch_;                                              // from TCP to IP
   std::vector<pmd::Packet> frames_;                                 // from IP to the device; front ones first
   bool link_was_up_ = false;

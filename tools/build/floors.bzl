@@ -5,7 +5,7 @@
 too. A package that is not listed may not exist. `testing` and other subpackages live in the room of their parent.
 """
 
-_F0 = ["net/wire", "sched/clock", "sched/timer", "ctrl/stats", "mem/zbuf"]
+_F0 = ["net/wire", "sched/clock", "sched/timer", "sched/ring", "ctrl/stats", "mem/zbuf"]
 _BELOW_R2C = _F0 + ["net/pmd", "net/ip", "net/tcp", "ctrl/netlink", "flow/bifurcation"]
 _DRIVERS = ["net/pmd/dpdk", "net/pmd/xdp", "flow/bifurcation/dpdk", "flow/bifurcation/xdp"]
 _ALL = _BELOW_R2C + _DRIVERS + ["sched/r2c", "net/socket", "net/rpc", "apps/runtime"]
@@ -17,10 +17,11 @@ FLOORS = {
     "net/wire": [],
     "sched/clock": [],
     "sched/timer": ["sched/clock"],
+    "sched/ring": [],
     "ctrl/stats": ["sched/clock"],
     "mem/zbuf": ["ctrl/stats"],
     # F1
-    "net/pmd": ["mem/zbuf", "net/wire", "ctrl/stats", "sched/clock"],
+    "net/pmd": ["mem/zbuf", "net/wire", "ctrl/stats", "sched/clock", "sched/ring"],
     "flow/bifurcation": ["net/wire"],
     # F1x: the driver rooms
     "net/pmd/dpdk": _F0 + ["net/pmd"],

@@ -1,54 +1,11 @@
 #include "luna/net/pmd/testing/queue_pair.h"
 
-#include <bit>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "luna/net/pmd/packet_util.h"
 
 namespace luna::pmd {
-
-// Single producer, single consumer. Each side keeps a stale copy of the other's index, so that it touches the other's
-// cache line only when it seems to have run full or empty.
-class QueuePair::Ring {
- public:
-  explicit Ring(size_t frames) : slots_(std::bit_ceil(frames == 0 ? 1 : frames)), mask_(slots_.size() - 1) {}
-
-  bool TryPush(Packet& packet) {
-    const uint64_t tail = tail_.load(std::memory_order_relaxed);
-    if (tail - head_seen_ == slots_.size()) {
-      head_seen_ = head_.load(std::memory_order_acquire);
-      if (tail - head_seen_ == slots_.size()) return false;
-    }
-    slots_[tail & mask_] = std::move(packet);
-    tail_.store(tail + 1, std::memory_order_release);
-    return true;
-  }
-
-  // The oldest frame, or null. Pop() removes it.
-  Packet* Front() {
-    const uint64_t head = head_.load(std::memory_order_relaxed);
-    if (head == tail_seen_) {
-      tail_seen_ = tail_.load(std::memory_order_acquire);
-      if (head == tail_seen_) return nullptr;
-    }
-    return &slots_[head & mask_];
-  }
-  void Pop() {
-    const uint64_t head = head_.load(std::memory_order_relaxed);
-    slots_[head & mask_].data.Clear();
-    head_.store(head + 1, std::memory_order_release);
-  }
-
- private:
-  std::vector<Packet> slots_;
-  const size_t mask_;
-  alignas(64) std::atomic<uint64_t> tail_{0};
-  uint64_t head_seen_ = 0;  // the producer's
-  alignas(64) std::atomic<uint64_t> head_{0};
-  uint64_t tail_seen_ = 0;  // the consumer's
-};
 
 class QueuePair::End final : public PacketIo {
  public:
@@ -80,7 +37,7 @@ class QueuePair::End final : public PacketIo {
         ++stats_.tx_dropped;
         continue;
       }
-      if (!out_.TryPush(packets[n])) {
+      if (!out_.TryPush(std::move(packets[n]))) {
         stats_.tx_full += packets.size() - n;
         return n;
       }

@@ -13,7 +13,6 @@
 // Ownership: the slabs must outlive the pair.
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,6 +21,7 @@
 #include "luna/mem/zbuf/slab.h"
 #include "luna/net/pmd/packet_io.h"
 #include "luna/sched/clock/time.h"
+#include "luna/sched/ring/spsc_ring.h"
 
 namespace luna::pmd {
 
@@ -44,7 +44,7 @@ class QueuePair {
   PacketIo& b();
 
  private:
-  class Ring;
+  using Ring = SpscRing<Packet>;
   class End;
 
   std::array<std::unique_ptr<Ring>, 2> rings_;

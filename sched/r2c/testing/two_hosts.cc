@@ -1,7 +1,11 @@
 #include "luna/sched/r2c/testing/two_hosts.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
+
+#include "absl/strings/string_view.h"
+#include "glog/logging.h"
 
 namespace luna::r2c {
 namespace {
@@ -9,19 +13,24 @@ namespace {
 constexpr wire::Ipv4Prefix kAddressA(wire::Ipv4Address(10, 0, 0, 1), 24);
 constexpr wire::Ipv4Prefix kAddressB(wire::Ipv4Address(10, 0, 0, 2), 24);
 
-}  // namespace
-
-namespace {
-
 tcp::StackConfig WithOffloads(tcp::StackConfig config, const pmd::Capabilities& capabilities) {
   UseOffloads(capabilities, &config);
   return config;
 }
 
+WorkerOptions WithModelOfTheEnvironment(WorkerOptions options) {
+  const char* const model = std::getenv("LUNA_TEST_MODEL");
+  if (model == nullptr) return options;
+  CHECK(absl::string_view(model) == "batch") << "LUNA_TEST_MODEL=" << model;
+  options.model = Model::kBatch;
+  return options;
+}
+
 }  // namespace
 
 TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-                   const tcp::StackConfig& config, const WorkerOptions& options)
+                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller,
+                   Mailbox* mailbox)
     : address_(address),
       slab_(slab),
       arp_({.mac = io.capabilities().mac, .addresses = {address}}, &slab, &drops_),
@@ -31,7 +40,7 @@ TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire
                &drops_),
       egress_({.capabilities = io.capabilities(), .addresses = {address}}, Sources(), &drops_),
       stack_(WithOffloads(config, io.capabilities()), slab, drops_, clock.Now()),
-      worker_(Parts(clock, io), options) {}
+      worker_(Parts(clock, io, poller, mailbox), options) {}
 
 ip::EgressSources TestHost::Sources() {
   routes_.Publish(ip::RouteTable::Builder().AddInterface(address_).Build());
@@ -41,7 +50,7 @@ ip::EgressSources TestHost::Sources() {
   return sources;
 }
 
-WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io) {
+WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox) {
   WorkerParts parts;
   parts.clock = &clock;
   parts.io = &io;
@@ -50,6 +59,8 @@ WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io) {
   parts.egress = &egress_;
   parts.stack = &stack_;
   parts.arp = &arp_;
+  parts.poller = poller;
+  parts.mailbox = mailbox;
   return parts;
 }
 
@@ -57,8 +68,8 @@ TwoHosts::TwoHosts(const TwoHostsOptions& options)
     : slab_a_(options.memory_bytes, {.name = "host a"}),
       slab_b_(options.memory_bytes, {.name = "host b"}),
       link_(slab_a_.slab(), slab_b_.slab(), options.wire),
-      a_(clock_, link_.a(), slab_a_.slab(), kAddressA, options.tcp, options.worker),
-      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, options.worker) {}
+      a_(clock_, link_.a(), slab_a_.slab(), kAddressA, options.tcp, WithModelOfTheEnvironment(options.worker)),
+      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, WithModelOfTheEnvironment(options.worker)) {}
 
 bool TwoHosts::Step() {
   link_.Advance(clock_.Now());

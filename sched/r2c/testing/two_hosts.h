@@ -10,7 +10,8 @@
 //   EXPECT_TRUE(hosts.RunUntil([&] { return client.done; }, Duration::Seconds(5)));
 //
 // Host a is 10.0.0.1/24, host b 10.0.0.2/24. A run is a function of the options: it replays. An obj that is out when
-// the hosts are gone fails the test (zbuf::TestSlab).
+// the hosts are gone fails the test (zbuf::TestSlab). With LUNA_TEST_MODEL=batch in the environment the workers of TwoHosts
+// are batch-r2c, whatever the options say: a test of what all models have in common runs as several targets.
 
 #include <functional>
 #include <utility>
@@ -27,6 +28,7 @@
 #include "luna/net/pmd/testing/wire_link.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/testing/fake_clock.h"
+#include "luna/sched/r2c/kernel_poller.h"
 #include "luna/sched/r2c/worker.h"
 
 namespace luna::r2c {
@@ -34,7 +36,8 @@ namespace luna::r2c {
 class TestHost {
  public:
   TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-           const tcp::StackConfig& config, const WorkerOptions& options);
+           const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller = nullptr,
+           Mailbox* mailbox = nullptr);
 
   Worker& worker() { return worker_; }
   tcp::Stack& stack() { return stack_; }
@@ -49,7 +52,7 @@ class TestHost {
 
  private:
   ip::EgressSources Sources();
-  WorkerParts Parts(Clock& clock, pmd::PacketIo& io);
+  WorkerParts Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox);
 
   const wire::Ipv4Prefix address_;
   zbuf::Slab& slab_;

@@ -1,0 +1,70 @@
+#ifndef LUNA_SCHED_R2C_MAILBOX_H_
+#define LUNA_SCHED_R2C_MAILBOX_H_
+
+// Mailbox: how other threads ask a worker to do something. A message is a call that the worker makes on its own thread,
+// between two verbs, where all of its connections, timers and memory may be used:
+//
+//   if (!mailbox.Post([chain = std::move(chain), c](Worker&) mutable { c->Send(std::move(chain)); })) Retry();
+//
+// Bounded: a full mailbox refuses, and the message stays with the caller. Lock-free for both sides; a system call is made
+// only to wake a worker that sleeps. Whoever holds a Connection* across threads has to learn of its OnClosed first:
+// messages behind it must not use it.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "luna/ctrl/stats/counter.h"
+#include "luna/sched/ring/mpsc_queue.h"
+
+namespace luna::r2c {
+
+class Worker;
+
+class Mailbox {
+ public:
+  using Message = absl::AnyInvocable<void(Worker&)>;
+
+  // Fails when the process or the system is out of file descriptors. What is still inside at the end is destroyed
+  // without having been called.
+  static absl::StatusOr<std::unique_ptr<Mailbox>> Create(size_t capacity = 1024);
+  ~Mailbox();
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+
+  // Any thread. False: full; `message` is as it was.
+  bool Post(Message&& message);
+
+  // --- The worker's thread only ---
+
+  // Calls at most `limit` messages, oldest first. Returns how many.
+  size_t Deliver(Worker& worker, size_t limit);
+
+  // Before a sleep: from now on a Post() makes fd() readable. False: something is there, do not sleep.
+  bool PrepareToSleep();
+  // After it.
+  void Awake();
+  int fd() const { return event_fd_; }
+
+  struct Counters {
+    stats::Counter delivered;
+    stats::Counter wakes;  // sleeps that a Post() ended
+  };
+  const Counters& counters() const { return counters_; }
+
+ private:
+  Mailbox(size_t capacity, int event_fd) : queue_(capacity), event_fd_(event_fd) {}
+
+  MpscQueue<Message> queue_;
+  const int event_fd_;
+  // Exchanged by both sides, so that of a Post() and a PrepareToSleep() at the same time one sees the other's work.
+  std::atomic<bool> asleep_{false};
+  Counters counters_;
+};
+
+}  // namespace luna::r2c
+
+#endif  // LUNA_SCHED_R2C_MAILBOX_H_

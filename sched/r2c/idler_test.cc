@@ -76,11 +76,11 @@ TEST_F(IdlerTest, BusyPollsByDefault) {
 TEST_F(IdlerTest, SpinsFirstAndThenSleepsUntilTheDeviceOrATimerHasSomething) {
   Run(*std::make_unique<Idler>(host_.worker(), clock_, sleeper_, IdleOptions()), 5);  // the announcement has left
   Idler idler(host_.worker(), clock_, sleeper_, {.spin = Duration::Microseconds(50)});
-  Run(idler, 50);
+  Run(idler, 49);
   EXPECT_TRUE(sleeper_.timeouts.empty());
   Nap nap;
   host_.worker().Arm(nap, clock_.Now() + Duration::Microseconds(60));  // exact when it is less than 64 us away
-  Run(idler, 1);
+  Run(idler, 2);
   ASSERT_EQ(sleeper_.timeouts.size(), 1u);
   EXPECT_GE(sleeper_.timeouts[0], Duration::Microseconds(58));
   EXPECT_LE(sleeper_.timeouts[0], Duration::Microseconds(62));
@@ -88,9 +88,9 @@ TEST_F(IdlerTest, SpinsFirstAndThenSleepsUntilTheDeviceOrATimerHasSomething) {
   EXPECT_EQ(idler.counters().slept_ns.value(), static_cast<uint64_t>(sleeper_.timeouts[0].nanoseconds()));
   Run(idler, 1);
   EXPECT_EQ(nap.fired, 1);
-  Run(idler, 49);
+  Run(idler, 45);
   EXPECT_EQ(sleeper_.timeouts.size(), 1u) << "there was work: it spins again first";
-  Run(idler, 2);
+  Run(idler, 10);
   EXPECT_EQ(sleeper_.timeouts.back(), Duration::Infinite()) << "no timer is armed";
 }
 

@@ -118,11 +118,20 @@ TEST_F(IdlerTest, OutputThatWaitsForTheDeviceKeepsItAwake) {
   EXPECT_GT(sleeper_.timeouts.size(), before);
 }
 
-TEST_F(IdlerWithoutDescriptorTest, NapsWhereTheDeviceCannotWakeIt) {
-  Idler idler(host_.worker(), clock_, sleeper_, {.spin = Duration::Zero(), .nap = Duration::Microseconds(300)});
-  Run(idler, 100);
-  ASSERT_GE(sleeper_.timeouts.size(), 99u) << "all but the announcement's";
-  for (const Duration timeout : sleeper_.timeouts) EXPECT_EQ(timeout, Duration::Microseconds(300));
+TEST_F(IdlerWithoutDescriptorTest, NapsForAnEighthOfTheSilenceWhereTheDeviceCannotWakeIt) {
+  Run(*std::make_unique<Idler>(host_.worker(), clock_, sleeper_, IdleOptions()), 5);  // the announcement has left
+  const Time busy = clock_.Now();
+  io_.Push(std::vector<uint8_t>(60, 0xff));
+  Idler idler(host_.worker(), clock_, sleeper_,
+              {.spin = Duration::Microseconds(80), .longest_nap = Duration::Microseconds(300)});
+  Run(idler, 80);
+  EXPECT_TRUE(sleeper_.timeouts.empty());
+  Run(idler, 1);
+  EXPECT_EQ(sleeper_.timeouts, std::vector<Duration>{Duration::Microseconds(10)});
+  while (clock_.Now() - busy < Duration::Microseconds(300 * 8)) Run(idler, 1);
+  EXPECT_EQ(sleeper_.timeouts.size(), 28u) << "each is an eighth, and the microsecond of a look, longer";
+  Run(idler, 5);
+  EXPECT_EQ(sleeper_.timeouts.back(), Duration::Microseconds(300));
 }
 
 TEST(KernelSleeper, IsWokenByADescriptorAndLeavesOutNegativeOnes) {

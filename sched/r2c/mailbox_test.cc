@@ -101,7 +101,7 @@ TEST_F(MailboxTest, NoMessageIsLostByAWorkerThatSleeps) {
   int called = 0;
   std::thread loop([&] {
     KernelSleeper sleeper;
-    Idler idler(worker(), clock_, sleeper, {.spin = Duration::Zero(), .nap = Duration::Infinite()});
+    Idler idler(worker(), clock_, sleeper, {.spin = Duration::Zero(), .longest_nap = Duration::Infinite()});
     while (called < kThreads * kMessages) idler.AfterIteration(worker().RunOnce());
     EXPECT_GT(idler.counters().sleeps.value(), 0u);
   });

@@ -63,8 +63,7 @@ TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
                            "--size=5000", "--inflight=4", "--connections=10", "--bytes=200000", "--verify", "--json",
                            "--huge=off", "--memory_mb=32", "--drain=20s", model, idle}));
       EXPECT_EQ(client.Wait(), 0) << client.Errors();
-      EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 2000000"))
-          << client.Output();
+      EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 2000000")) << client.Output();
       server.Signal(SIGTERM);
       EXPECT_EQ(server.Wait(), 0) << server.Errors();
     }

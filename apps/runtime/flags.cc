@@ -59,13 +59,15 @@ DEFINE_string(
     "For tests: damage the traffic of both directions on purpose, e.g. loss=0.01,seed=7. Rates per frame, 0 to "
     "1: loss, duplicate, corrupt (one bit), delay (frames behind overtake it); seed: a number.");
 DEFINE_string(pcap, "", "Write all frames of both directions to this file (readable by tcpdump and Wireshark).");
-DEFINE_string(model, "inline",
-              "inline: each request is answered before the next one is looked at; batch: a burst is taken in as a whole, "
-              "each connection hears of it once, and the answers leave together.");
-DEFINE_string(idle, "spin",
-              "Without work: spin (poll for ever, a whole CPU, the shortest latency), or a time such as 50us: poll so "
-              "long, then sleep until the device, a kernel descriptor or a timer has something. Devices that cannot wake "
-              "a sleeper (net_memif, net_ring, net_af_packet) are looked at each millisecond.");
+DEFINE_string(
+    model, "inline",
+    "inline: each request is answered before the next one is looked at; batch: a burst is taken in as a whole, "
+    "each connection hears of it once, and the answers leave together.");
+DEFINE_string(
+    idle, "spin",
+    "Without work: spin (poll for ever, a whole CPU, the shortest latency), or a time such as 50us: poll so "
+    "long, then sleep until the device, a kernel descriptor or a timer has something. Devices that cannot wake "
+    "a sleeper (net_memif, net_ring, net_af_packet) are looked at each millisecond.");
 DEFINE_string(stall, "",
               "Count and log each call into the application that takes longer than this, e.g. 10ms; none when empty.");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");

@@ -26,28 +26,18 @@ class Flags {
 };
 
 TEST(Flags, BecomeOptions) {
-  const Flags flags(Flags::Values{{"device", "tap:x"},
-                                  {"address", "10.1.2.3/16"},
-                                  {"gateway", "10.1.0.1"},
-                                  {"neighbour", "10.1.0.7=02:00:00:00:00:07,10.1.0.8=02:00:00:00:00:08"},
-                                  {"mtu", "9000"},
-                                  {"vlan", "4094"},
-                                  {"memory_mb", "64"},
-                                  {"huge", "off"},
-                                  {"tcp_profile", "rfc"},
-                                  {"ecn", "always"},
-                                  {"send_buffer", "4096"},
-                                  {"receive_buffer", "1073741824"},
-                                  {"tcp_memory_mb", "64"},
-                                  {"max_connections", "1000"},
-                                  {"stats", "100ms"},
-                                  {"faults", "loss=0.25,corrupt=1,seed=7"},
-                                  {"pcap", "/x.pcap"},
-                                  {"cpu", "1"},
-                                  {"model", "batch"},
-                                  {"idle", "50us"},
-                                  {"stall", "10ms"},
-                                  {"drain", "250ms"}});
+  const Flags flags(
+      Flags::Values{{"device", "tap:x"},     {"address", "10.1.2.3/16"},
+                    {"gateway", "10.1.0.1"}, {"neighbour", "10.1.0.7=02:00:00:00:00:07,10.1.0.8=02:00:00:00:00:08"},
+                    {"mtu", "9000"},         {"vlan", "4094"},
+                    {"memory_mb", "64"},     {"huge", "off"},
+                    {"tcp_profile", "rfc"},  {"ecn", "always"},
+                    {"send_buffer", "4096"}, {"receive_buffer", "1073741824"},
+                    {"tcp_memory_mb", "64"}, {"max_connections", "1000"},
+                    {"stats", "100ms"},      {"faults", "loss=0.25,corrupt=1,seed=7"},
+                    {"pcap", "/x.pcap"},     {"cpu", "1"},
+                    {"model", "batch"},      {"idle", "50us"},
+                    {"stall", "10ms"},       {"drain", "250ms"}});
   const auto options = RuntimeOptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->device, "tap:x");

@@ -15,7 +15,7 @@ namespace luna::apps {
 
 enum class HugePages { kAuto, kOn, kOff };
 enum class TcpProfile { kDataCentre, kRfc };
-enum class Model { kInline, kBatch };  // r2c::Model
+enum class Model { kInline, kBatch };                    // r2c::Model
 enum class Ecn { kProfile, kOff, kOnRequest, kAlways };  // tcp::EcnMode, or the profile's
 
 // What a Runtime is made of. Filled in from flags (flags.h) or by a program of its own. A plain value that owns its
@@ -42,7 +42,7 @@ struct RuntimeOptions {
   uint32_t max_connections = 0;  // half-open ones included; 0: the profile's
   // Seeded faults between the device and the stack, for tests; none by default.
   absl::optional<pmd::FaultOptions> faults;
-  std::string pcap;         // file to write both directions to; empty: none
+  std::string pcap;  // file to write both directions to; empty: none
   Model model = Model::kInline;
   // Without work the worker polls so long before it sleeps (r2c::IdleOptions::spin); Infinite(): for ever.
   Duration idle_spin = Duration::Infinite();

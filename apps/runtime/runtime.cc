@@ -331,12 +331,7 @@ absl::Status Runtime::InitWorker() {
 }
 
 StatsSources Runtime::stats_sources() const {
-  return {.stack = *stack_,
-          .slab = *slab_,
-          .io = *io_,
-          .worker = *worker_,
-          .idler = idler_.get(),
-          .drops = drops_};
+  return {.stack = *stack_, .slab = *slab_, .io = *io_, .worker = *worker_, .idler = idler_.get(), .drops = drops_};
 }
 
 absl::Status Runtime::HearKernelsIcmp() {

@@ -45,7 +45,8 @@ void Idler::Sleep() {
   const Time start = clock_.Now();
   const Time deadline = worker_.NextDeadline();
   Duration timeout = deadline.is_infinite() ? Duration::Infinite() : deadline - start;
-  if (device_fd_ < 0) timeout = std::min({timeout, options_.longest_nap, std::max(kShortestSleep, (start - last_busy_) / 8)});
+  if (device_fd_ < 0)
+    timeout = std::min({timeout, options_.longest_nap, std::max(kShortestSleep, (start - last_busy_) / 8)});
   if (timeout < kShortestSleep) return;
   const KernelPoller* poller = worker_.poller();
   Mailbox* mailbox = worker_.mailbox();

@@ -1,15 +1,16 @@
 #ifndef LUNA_SCHED_R2C_IDLER_H_
 #define LUNA_SCHED_R2C_IDLER_H_
 
-// Idler: what a worker's thread does when there is nothing to do. Busy-poll, as a run-to-completion loop does by itself;
-// or adaptive: go on polling for a while, then sleep until the device, a kernel descriptor or a timer has something.
+// Idler: what a worker's thread does when there is nothing to do. Busy-poll, as a run-to-completion loop does by
+// itself; or adaptive: go on polling for a while, then sleep until the device, a kernel descriptor or a timer has
+// something.
 //
 //   while (!stop) idler.AfterIteration(worker.RunOnce());
 //
 // The device wakes the thread where it has a descriptor (Capabilities::poll_fd: AF_XDP, TAP, packet sockets). Where it
 // has none (DPDK's memif, ring and af_packet can only be polled) the thread looks again by itself, ever more rarely: it
-// sleeps for an eighth of the time that it has had nothing to do, `longest_nap` at most. So the first frame waits for an
-// eighth of the silence before it. A message to the worker's mailbox wakes it, and what its KernelPoller watches.
+// sleeps for an eighth of the time that it has had nothing to do, `longest_nap` at most. So the first frame waits for
+// an eighth of the silence before it. A message to the worker's mailbox wakes it, and what its KernelPoller watches.
 // Thread: the worker's.
 
 #include "absl/types/span.h"

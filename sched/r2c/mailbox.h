@@ -6,9 +6,9 @@
 //
 //   if (!mailbox.Post([chain = std::move(chain), c](Worker&) mutable { c->Send(std::move(chain)); })) Retry();
 //
-// Bounded: a full mailbox refuses, and the message stays with the caller. Lock-free for both sides; a system call is made
-// only to wake a worker that sleeps. Whoever holds a Connection* across threads has to learn of its OnClosed first:
-// messages behind it must not use it.
+// Bounded: a full mailbox refuses, and the message stays with the caller. Lock-free for both sides; a system call is
+// made only to wake a worker that sleeps. Whoever holds a Connection* across threads has to learn of its OnClosed
+// first: messages behind it must not use it.
 
 #include <atomic>
 #include <cstddef>

@@ -144,9 +144,8 @@ TEST_F(ModelTest, BatchDoesNotReadFromAConnectionThatAHandlerHasEnded) {
 
 TEST_F(ModelTest, CallsThatTakeTooLongAreCountedAndReportedWithTheirConnection) {
   std::vector<std::pair<const Connection*, Duration>> reports;
-  Start({.stall_limit = Duration::Milliseconds(5), .on_stall = [&reports](const Connection* c, Duration took) {
-           reports.emplace_back(c, took);
-         }});
+  Start({.stall_limit = Duration::Milliseconds(5),
+         .on_stall = [&reports](const Connection* c, Duration took) { reports.emplace_back(c, took); }});
   int call = 0;
   server_.during = [&](Connection&) {
     hosts_->clock().Advance(++call == 3 ? Duration::Milliseconds(6) : Duration::Milliseconds(5));
@@ -217,9 +216,9 @@ class StarvationTest : public ::testing::TestWithParam<Model> {
     auto poller = KernelPoller::Create();
     CHECK(poller.ok());
     poller_ = *std::move(poller);
-    host_ = std::make_unique<TestHost>(clock_, io_, memory_.slab(),
-                                       wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24), tcp::StackConfig{},
-                                       WorkerOptions{.model = GetParam()}, poller_.get());
+    host_ =
+        std::make_unique<TestHost>(clock_, io_, memory_.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24),
+                                   tcp::StackConfig{}, WorkerOptions{.model = GetParam()}, poller_.get());
   }
   void Watch(Always& handler) { ASSERT_TRUE(poller_->Add(handler.fd, EPOLLIN, &handler).ok()); }
 

@@ -22,12 +22,13 @@ class ThreadCheck {
     if (owner_.compare_exchange_strong(nobody, std::this_thread::get_id(), std::memory_order_relaxed)) return;
     Check("the loop");
   }
-  // `call`: what is being called, for the message. Before Bind() every thread may: objects are made in one thread and run
-  // in another.
+  // `call`: what is being called, for the message. Before Bind() every thread may: objects are made in one thread and
+  // run in another.
   void Check(const char* call) const {
     const std::thread::id owner = owner_.load(std::memory_order_relaxed);
     if (owner == std::thread::id() || owner == std::this_thread::get_id()) return;
-    LOG(FATAL) << call << " is called from another thread than that of its worker; post a message to the worker's mailbox";
+    LOG(FATAL) << call
+               << " is called from another thread than that of its worker; post a message to the worker's mailbox";
   }
 
  private:

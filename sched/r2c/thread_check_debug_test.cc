@@ -1,8 +1,7 @@
-#include "luna/sched/r2c/thread_check.h"
-
 #include <thread>
 
 #include "gtest/gtest.h"
+#include "luna/sched/r2c/thread_check.h"
 
 namespace luna::r2c {
 namespace {

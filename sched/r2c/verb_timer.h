@@ -3,8 +3,8 @@
 
 // VerbTimer: how a worker's time is shared out among its verbs, from a sample of its iterations.
 //
-// A sampled iteration reads the clock each time the verb changes, which makes it longer by some 20 to 40 ns a change: take
-// the figures as shares. The others pay a predicted branch. Thread: the worker's; the counters, any.
+// A sampled iteration reads the clock each time the verb changes, which makes it longer by some 20 to 40 ns a change:
+// take the figures as shares. The others pay a predicted branch. Thread: the worker's; the counters, any.
 
 #include <array>
 #include <cstddef>
@@ -28,7 +28,7 @@ inline constexpr size_t kVerbs = 6;
 class VerbTimer {
  public:
   struct Counters {
-    stats::Counter iterations;                     // that were sampled
+    stats::Counter iterations;                       // that were sampled
     std::array<stats::Counter, kVerbs> nanoseconds;  // of these
   };
 

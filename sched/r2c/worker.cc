@@ -13,8 +13,8 @@ namespace {
 
 using tcp::EventBits;
 
-// Connection::owner_flags: events that wait until held reads have been delivered; and from kQueuedAt on, 1 + the place in
-// events_ of the connection's event, 0 when there is none.
+// Connection::owner_flags: events that wait until held reads have been delivered; and from kQueuedAt on, 1 + the place
+// in events_ of the connection's event, 0 when there is none.
 constexpr uint32_t kHeldReadable = 1u << 0;
 constexpr uint32_t kHeldPeerClosed = 1u << 1;
 constexpr int kQueuedAt = 8;
@@ -114,8 +114,8 @@ void Worker::ProcessInline(size_t frames) {
   if (event) Complete(event);
 }
 
-// All of the burst is TCP's first; what it has for one connection, wherever in the burst it was, is one event. Output is
-// made when all handlers have had their say, so that what they add to one connection shares its segments.
+// All of the burst is TCP's first; what it has for one connection, wherever in the burst it was, is one event. Output
+// is made when all handlers have had their say, so that what they add to one connection shares its segments.
 void Worker::ProcessBatch(size_t frames) {
   verbs_.Enter(Verb::kIngest);
   absl::Span<pmd::Packet> left = absl::MakeSpan(received_).first(frames);

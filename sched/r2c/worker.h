@@ -78,8 +78,8 @@ struct WorkerOptions {
   size_t messages = 64;                // bound on messages of other threads per iteration
   uint32_t verb_sample = 256;          // one iteration in so many is timed verb by verb (VerbTimer); 0: none
   // A call into the application that takes longer is a stall: counted, and reported with its connection (null: a
-  // timer's, or those of kernel descriptors, all of one round together) to on_stall, which may be null. Infinite(): calls
-  // are not timed, which saves two looks at the clock each.
+  // timer's, or those of kernel descriptors, all of one round together) to on_stall, which may be null. Infinite():
+  // calls are not timed, which saves two looks at the clock each.
   Duration stall_limit = Duration::Infinite();
   std::function<void(const tcp::Connection* connection, Duration took)> on_stall;
 };
@@ -93,9 +93,9 @@ struct WorkerCounters {
   // those that did not, with what lay between them and the next.
   stats::Counter busy_ns;
   stats::Counter idle_ns;
-  stats::Counter bursts;            // that brought a frame
-  stats::Counter full_bursts;       // of WorkerOptions::receive_burst frames: more may have waited
-  stats::Counter stalls;            // WorkerOptions::stall_limit
+  stats::Counter bursts;       // that brought a frame
+  stats::Counter full_bursts;  // of WorkerOptions::receive_burst frames: more may have waited
+  stats::Counter stalls;       // WorkerOptions::stall_limit
   stats::Counter longest_stall_ns;
 };
 

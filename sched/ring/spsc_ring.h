@@ -3,10 +3,10 @@
 
 // SpscRing: a bounded queue from one thread to one other, without locks and without waiting.
 //
-// Back-pressure is the return value: a push into a full ring leaves the value with the caller. Each side keeps a copy of
-// the other's index and looks at the shared one only when its copy says full, or empty, so that a burst costs one
-// transfer of a cache line and not one per value (the published design of FastForward, MCRingBuffer and rigtorp's queue).
-// Values move. What is inside when the ring goes is destroyed.
+// Back-pressure is the return value: a push into a full ring leaves the value with the caller. Each side keeps a copy
+// of the other's index and looks at the shared one only when its copy says full, or empty, so that a burst costs one
+// transfer of a cache line and not one per value (the published design of FastForward, MCRingBuffer and rigtorp's
+// queue). Values move. What is inside when the ring goes is destroyed.
 
 #include <atomic>
 #include <bit>

@@ -29,8 +29,7 @@ WorkerOptions WithModelOfTheEnvironment(WorkerOptions options) {
 }  // namespace
 
 TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller,
-                   Mailbox* mailbox)
+                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller, Mailbox* mailbox)
     : address_(address),
       slab_(slab),
       arp_({.mac = io.capabilities().mac, .addresses = {address}}, &slab, &drops_),

@@ -10,8 +10,8 @@
 //   EXPECT_TRUE(hosts.RunUntil([&] { return client.done; }, Duration::Seconds(5)));
 //
 // Host a is 10.0.0.1/24, host b 10.0.0.2/24. A run is a function of the options: it replays. An obj that is out when
-// the hosts are gone fails the test (zbuf::TestSlab). With LUNA_TEST_MODEL=batch in the environment the workers of TwoHosts
-// are batch-r2c, whatever the options say: a test of what all models have in common runs as several targets.
+// the hosts are gone fails the test (zbuf::TestSlab). With LUNA_TEST_MODEL=batch in the environment the workers of
+// TwoHosts are batch-r2c, whatever the options say: a test of what all models have in common runs as several targets.
 
 #include <functional>
 #include <utility>

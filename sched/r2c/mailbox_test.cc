@@ -100,6 +100,7 @@ TEST_F(MailboxTest, NoMessageIsLostByAWorkerThatSleeps) {
   std::vector<int> next(kThreads, 0);
   int called = 0;
   std::thread loop([&] {
+    memory_.slab().BindToCurrentThread();
     KernelSleeper sleeper;
     Idler idler(worker(), clock_, sleeper, {.spin = Duration::Zero(), .longest_nap = Duration::Infinite()});
     while (called < kThreads * kMessages) idler.AfterIteration(worker().RunOnce());
@@ -120,6 +121,7 @@ TEST_F(MailboxTest, NoMessageIsLostByAWorkerThatSleeps) {
   }
   for (std::thread& poster : posters) poster.join();
   loop.join();
+  memory_.slab().BindToCurrentThread();
   EXPECT_EQ(called, kThreads * kMessages);
   EXPECT_EQ(finished.load(), kThreads);
 }

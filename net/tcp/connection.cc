@@ -45,6 +45,7 @@ void Connection::BeginPassive(const Segment& syn, const Listener& listener, SeqN
   passive_ = true;
   segments_in_ = 1;
   owner_ = listener.options().owner;
+  context_ = listener.options().context;
   sender_.StartSyn(iss);
   LearnSynOptions(syn, now);
   ecn_.OnSyn(syn.flags, core_.config.ecn);

@@ -22,6 +22,7 @@ struct ListenOptions {
   // Taken() leaves it unbounded.
   uint32_t accept_backlog = std::numeric_limits<uint32_t>::max();
   void* owner = nullptr;                             // Connection::owner() of what is accepted
+  void* context = nullptr;                           // its context(), until somebody sets another
   std::optional<ConnectionOptions> connection = {};  // of what is accepted; none: the stack's defaults
 };
 

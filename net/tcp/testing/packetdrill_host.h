@@ -33,7 +33,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "luna/net/tcp/testing/sockets/call_result.h"
+#include "luna/net/tcp/posix/call_result.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 
 namespace luna::tcp::testing {

@@ -16,8 +16,8 @@
 namespace luna::tcp::differential {
 namespace {
 
-using testing::Failure;
-using testing::Success;
+using posix::Failure;
+using posix::Success;
 
 constexpr int kBacklog = 5;
 

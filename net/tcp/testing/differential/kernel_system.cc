@@ -27,8 +27,8 @@
 namespace luna::tcp::differential {
 namespace {
 
-using testing::Failure;
-using testing::Success;
+using posix::Failure;
+using posix::Success;
 using RealClock = std::chrono::steady_clock;
 
 constexpr size_t kLargestPacket = 65536;

@@ -15,13 +15,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "luna/net/tcp/testing/sockets/call_result.h"
+#include "luna/net/tcp/posix/call_result.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
 namespace luna::tcp::differential {
 
-using testing::CallResult;
+using posix::CallResult;
 
 class System {
  public:

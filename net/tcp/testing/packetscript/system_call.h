@@ -16,9 +16,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "luna/net/tcp/posix/call_result.h"
 #include "luna/net/tcp/testing/packetscript/flow.h"
 #include "luna/net/tcp/testing/packetscript/script.h"
-#include "luna/net/tcp/testing/sockets/call_result.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 #include "luna/net/wire/address.h"
 

@@ -307,11 +307,6 @@ absl::StatusOr<HostProfile> ProfileByName(absl::string_view name) {
   return absl::NotFoundError(absl::StrCat("no profile \"", name, "\": linux-test or bsd-test"));
 }
 
-const char* CongestionName(const HostProfile& profile) {
-  if (profile.stack.congestion == CongestionAlgorithm::kCubic) return "cubic";
-  return profile.sockets.bsd ? "newreno" : "reno";
-}
-
 absl::Status ApplySysctl(absl::string_view name, absl::string_view value, HostProfile* profile) {
   const std::string canonical = Canonical(name);
   if (canonical == "net.ipv4.tcp_congestion_control" || canonical == "net.inet.tcp.cc.algorithm") {

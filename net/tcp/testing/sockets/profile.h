@@ -4,29 +4,14 @@
 // What a virtual host is set to: the stack's configuration, and what the socket layer of that system does by default.
 // Plain values.
 
-#include <cstdint>
-
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "luna/net/tcp/config.h"
+#include "luna/net/tcp/posix/settings.h"
 
 namespace luna::tcp::testing {
 
-// What sockets begin with.
-struct SocketDefaults {
-  bool bsd = false;                        // answers of FreeBSD where Linux answers otherwise
-  uint32_t send_buffer_bytes = 87380;      // what SO_SNDBUF reads at first
-  uint32_t receive_buffer_bytes = 131072;  // what SO_RCVBUF reads at first
-  uint32_t buffer_limit_bytes = 4 << 20;   // most that SO_SNDBUF and SO_RCVBUF may be set to, before doubling
-  uint32_t listen_backlog_limit = 4096;    // listen() takes no more
-  bool double_buffers = true;              // SO_SNDBUF and SO_RCVBUF read back twice what was set (Linux)
-};
-
-struct HostProfile {
-  StackConfig stack;
-  SocketDefaults sockets;
-};
+using HostProfile = posix::Settings;
 
 // What scripts for Linux take for granted: window scale 8, IW10, retransmission after 200 ms to 120 s, first after 1 s,
 // acknowledgements delayed by 40 ms, MTU 1500, ports from 32768.
@@ -35,9 +20,6 @@ HostProfile LinuxTestProfile();
 HostProfile BsdTestProfile();
 // "linux-test" or "bsd-test". NotFound for others.
 absl::StatusOr<HostProfile> ProfileByName(absl::string_view name);
-
-// What that system calls the stack's congestion control: "reno" ("newreno" on FreeBSD) or "cubic".
-const char* CongestionName(const HostProfile& profile);
 
 // Sets one sysctl in `profile`: "net.ipv4.tcp_sack", "net/ipv4/tcp_sack" or "/proc/sys/net/ipv4/tcp_sack", FreeBSD's
 // "net.inet.tcp.sack.enable"; `value` as written there ("4096 16384 4194304"). A setting that means nothing to Luna,

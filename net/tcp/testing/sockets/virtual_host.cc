@@ -1,16 +1,10 @@
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-
 #include <algorithm>
-#include <set>
+#include <utility>
 
 #include "glog/logging.h"
 #include "luna/net/pmd/packet.h"
-#include "luna/net/tcp/testing/sockets/call_result.h"
-#include "luna/net/tcp/testing/sockets/file.h"
 
 namespace luna::tcp::testing {
 namespace {
@@ -20,29 +14,10 @@ constexpr size_t kFlushLimit = 4096;
 constexpr int kMostRounds = 1000000;
 constexpr Duration kTick = Duration::Nanoseconds(1);
 
-class LowestFreeFd final : public FdSource {
- public:
-  int Open() override {
-    int fd = kFirst;
-    while (used_.contains(fd)) ++fd;
-    used_.insert(fd);
-    return fd;
-  }
-  void Close(int fd) override { used_.erase(fd); }
-
- private:
-  static constexpr int kFirst = 3;
-  std::set<int> used_;
-};
-
 }  // namespace
 
 VirtualHost::VirtualHost(const VirtualHostOptions& options)
-    : profile_(options.profile),
-      address_(options.address),
-      own_fds_(options.fds == nullptr ? std::make_unique<LowestFreeFd>() : nullptr),
-      fds_(options.fds == nullptr ? *own_fds_ : *options.fds),
-      now_(options.start) {
+    : Sockets(options.profile, options.fds), address_(options.address), now_(options.start) {
   auto arena = zbuf::Arena::Create(pages_, {.size_bytes = options.memory_bytes, .name = "virtual host"});
   CHECK(arena.ok()) << arena.status();
   arena_ = *std::move(arena);
@@ -51,8 +26,9 @@ VirtualHost::VirtualHost(const VirtualHostOptions& options)
 
 VirtualHost::~VirtualHost() { VirtualHost::TearDown(); }
 
-void VirtualHost::EnsureStack() {
-  if (stack_ == nullptr) stack_ = std::make_unique<Stack>(profile_.stack, *slab_, drops_, now_);
+Stack& VirtualHost::stack_of_sockets() {
+  if (stack_ == nullptr) stack_ = std::make_unique<Stack>(profile().stack, *slab_, drops_, now_);
+  return *stack_;
 }
 
 absl::Status VirtualHost::SetSysctl(absl::string_view name, absl::string_view value) {
@@ -60,18 +36,12 @@ absl::Status VirtualHost::SetSysctl(absl::string_view name, absl::string_view va
     set_refuse_packets(value != "0");
     return absl::OkStatus();
   }
-  return ApplySysctl(name, value, &profile_);
+  return ApplySysctl(name, value, &mutable_settings());
 }
 
 Time VirtualHost::NextDeadline() const { return stack_ == nullptr ? Time::Infinite() : stack_->NextDeadline(); }
 
-Time VirtualHost::NextWake() const {
-  Time next = NextDeadline();
-  for (const auto& [key, wait] : waits_) {
-    if (wait.deadline > now_) next = std::min(next, wait.deadline);
-  }
-  return next;
-}
+Time VirtualHost::NextWake() const { return std::min(NextDeadline(), NextWaitDeadline()); }
 
 void VirtualHost::StepTo(Time when) {
   now_ = std::max(now_, when);
@@ -125,115 +95,13 @@ void VirtualHost::Pump() {
   in_change_ = false;
 }
 
-CallResult VirtualHost::Finish(CallResult result) {
-  Pump();
-  return result;
-}
-
-void VirtualHost::Handle(const Event& event) {
-  Connection& connection = *event.connection;
-  if (event.Has(EventBits::kAccepted)) OnAccepted(connection);
-  auto* socket = static_cast<SocketFile*>(connection.context());
-  if (socket == nullptr) return;  // closed by the application
-  if (event.Has(EventBits::kConnected)) {
-    socket->phase = SocketFile::Phase::kConnected;
-    ++socket->write_edges;
-  }
-  if (event.Has(EventBits::kReadable | EventBits::kPeerClosed)) ++socket->read_edges;
-  if (event.Has(EventBits::kClosed)) OnClosed(*socket, connection);
-}
-
-void VirtualHost::OnAccepted(Connection& connection) {
-  const auto* owner = static_cast<SocketFile*>(connection.owner());
-  for (auto& [fd, file] : files_) {
-    if (file.get() != owner) continue;
-    auto& listener = static_cast<SocketFile&>(*file);
-    auto socket = std::make_shared<SocketFile>();
-    socket->phase = SocketFile::Phase::kConnected;
-    socket->connect_told = true;
-    socket->connection = &connection;
-    socket->flags = O_RDWR;
-    socket->local = connection.tuple().local;
-    socket->remote = connection.tuple().remote;
-    socket->bound = socket->local;
-    socket->options = listener.options;
-    connection.set_context(socket.get());
-    listener.accept_queue.push_back(std::move(socket));
-    ++listener.read_edges;
-    return;
-  }
-  connection.Abort();
-}
-
-void VirtualHost::OnClosed(SocketFile& socket, Connection& connection) {
-  socket.error = ErrorOfEnd(socket, connection);
-  socket.last_info = connection.Info(now_);
-  socket.normal_end = connection.close_reason() == CloseReason::kNormal;
-  socket.peer_closed = connection.peer_closed();
-  socket.left_over = connection.Read();
-  socket.phase = SocketFile::Phase::kDead;
-  socket.connection = nullptr;
-  connection.set_context(nullptr);
-  ++socket.read_edges;
-  ++socket.write_edges;
-}
-
-const Connection* VirtualHost::connection(int fd) const {
-  const std::shared_ptr<File> file = Find(fd);
-  if (file == nullptr || file->kind != File::Kind::kSocket) return nullptr;
-  return static_cast<SocketFile&>(*file).connection;
-}
-
-int VirtualHost::AddFile(std::shared_ptr<File> file) {
-  const int fd = fds_.Open();
-  if (fd >= 0) files_[fd] = std::move(file);
-  return fd;
-}
-
-std::shared_ptr<File> VirtualHost::Find(int fd) const {
-  const auto found = files_.find(fd);
-  return found == files_.end() ? nullptr : found->second;
-}
-
-std::shared_ptr<SocketFile> VirtualHost::FindSocket(int fd, int* error) const {
-  std::shared_ptr<File> file = Find(fd);
-  *error = file == nullptr ? EBADF : file->kind != File::Kind::kSocket ? ENOTSOCK : 0;
-  return *error == 0 ? std::static_pointer_cast<SocketFile>(std::move(file)) : nullptr;
-}
-
-VirtualHost::Wait& VirtualHost::WaitFor(Op op, int fd, Duration timeout) {
-  const auto [it, is_new] = waits_.try_emplace({op, fd});
-  if (is_new) {
-    it->second.since = now_;
-    if (timeout != Duration::Infinite()) it->second.deadline = now_ + timeout;
-  }
-  return it->second;
-}
-
-CallResult VirtualHost::Block(Op op, int fd, Duration timeout, CallResult at_timeout) {
-  if (WaitFor(op, fd, timeout).deadline <= now_) return Done(op, fd, at_timeout);
-  return {.would_block = true};
-}
-
-CallResult VirtualHost::Done(Op op, int fd, CallResult result) {
-  waits_.erase({op, fd});
-  return Finish(result);
-}
-
-void VirtualHost::CancelWait(int fd) {
-  std::erase_if(waits_, [fd](const auto& entry) { return entry.first.second == fd; });
-}
-
 VirtualHost::Remains VirtualHost::TearDown() {
   Remains remains{.packets = packets_.size()};
   on_change = nullptr;
   if (stack_ != nullptr) {
     remains.connections = stack_->connections();
-    stack_->ForEachConnection([](Connection& connection) { connection.set_context(nullptr); });
   }
-  for (const auto& [fd, file] : files_) fds_.Close(fd);
-  files_.clear();
-  waits_.clear();
+  Forget(stack_.get());
   packets_.clear();
   stack_.reset();
   if (slab_ != nullptr) {

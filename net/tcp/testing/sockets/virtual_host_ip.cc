@@ -1,7 +1,6 @@
 // The IPv4 layer of a VirtualHost: bare packets, no Ethernet, no routes, no fragments.
 
 #include "luna/net/ip/finish_checksum.h"
-#include "luna/net/tcp/testing/sockets/file.h"
 #include "luna/net/tcp/testing/sockets/virtual_host.h"
 #include "luna/net/wire/ipv4.h"
 #include "luna/net/wire/tcp_header.h"
@@ -44,7 +43,7 @@ void VirtualHost::Inject(absl::string_view packet) {
     drops_.Count(reason);
     return;
   }
-  EnsureStack();
+  stack_of_sockets();
   const absl::string_view payload = packet.substr(header.header_length, header.payload_length());
   if (header.protocol == wire::IpProtocol::kIcmp) {
     IngestIcmp(payload);
@@ -69,23 +68,6 @@ void VirtualHost::Inject(absl::string_view packet) {
   }
   Pump();
   if (NoteRoom()) Pump();
-}
-
-// An acknowledgement may have made room: who found none, in write or poll, is told once (as Linux does: the unsent must
-// have fallen to half of TCP_NOTSENT_LOWAT).
-bool VirtualHost::NoteRoom() {
-  bool any = false;
-  for (auto& [fd, file] : files_) {
-    if (file->kind != File::Kind::kSocket) continue;
-    auto& socket = static_cast<SocketFile&>(*file);
-    if (!socket.wants_room || socket.connection == nullptr) continue;
-    if (!socket.SendQueueHasRoom() || !socket.UnsentIsLow(2)) continue;
-    socket.wants_room = false;
-    socket.connection->set_upper_buffer_full(false);
-    ++socket.write_edges;
-    any = true;
-  }
-  return any;
 }
 
 void VirtualHost::IngestTcp(ip::Datagram&& datagram) {

@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "glog/logging.h"
-#include "luna/net/tcp/testing/sockets/file.h"
-#include "luna/net/tcp/testing/sockets/virtual_host.h"
+#include "luna/net/tcp/posix/file.h"
+#include "luna/net/tcp/posix/sockets.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
-ConnectionOptions ForStack(const SocketOptions& from, const HostProfile& profile) {
+ConnectionOptions ForStack(const SocketOptions& from, const Settings& profile) {
   ConnectionOptions to = profile.stack;
   if (from.receive_buffer_set) {
     // Half of what Linux doubled stands for its own overhead.
@@ -83,11 +83,11 @@ int ErrorOfReset(const SocketFile& socket, bool peer_had_closed, bool bsd) {
 
 }  // namespace
 
-int VirtualHost::ErrorOfEnd(const SocketFile& socket, const Connection& connection) const {
+int Sockets::ErrorOfEnd(const SocketFile& socket, const Connection& connection) const {
   const int said = ErrorOf(connection.soft_error());
   switch (connection.close_reason()) {
     case CloseReason::kReset:
-      return ErrorOfReset(socket, connection.peer_closed(), profile_.sockets.bsd);
+      return ErrorOfReset(socket, connection.peer_closed(), settings_.sockets.bsd);
     case CloseReason::kRefused:
       return ECONNREFUSED;
     case CloseReason::kTimedOut:
@@ -100,34 +100,34 @@ int VirtualHost::ErrorOfEnd(const SocketFile& socket, const Connection& connecti
   }
 }
 
-int VirtualHost::TakeError(SocketFile& socket) {
+int Sockets::TakeError(SocketFile& socket) {
   if (socket.error != 0) return std::exchange(socket.error, 0);
   return socket.connection == nullptr ? 0 : ErrorOf(socket.connection->TakeSoftError());
 }
 
-absl::StatusOr<Listener*> VirtualHost::StartListening(SocketFile& socket, int backlog) {
-  const Backlogs limits = BacklogsOf(backlog, profile_.sockets);
-  return stack_->Listen(*socket.bound, {.backlog = limits.half_open,
-                                        .accept_backlog = limits.accepted,
-                                        .owner = &socket,
-                                        .connection = ForStack(socket.options, profile_)});
+absl::StatusOr<Listener*> Sockets::StartListening(SocketFile& socket, int backlog) {
+  const Backlogs limits = BacklogsOf(backlog, settings_.sockets);
+  return OpenListener(*socket.bound, {.backlog = limits.half_open,
+                                      .accept_backlog = limits.accepted,
+                                      .context = &socket,
+                                      .connection = ForStack(socket.options, settings_)});
 }
 
-void VirtualHost::ListenAgain(SocketFile& socket, int backlog) const {
-  const Backlogs limits = BacklogsOf(backlog, profile_.sockets);
+void Sockets::ListenAgain(SocketFile& socket, int backlog) const {
+  const Backlogs limits = BacklogsOf(backlog, settings_.sockets);
   socket.listener->SetBacklog(limits.half_open, limits.accepted);
 }
 
-absl::StatusOr<Connection*> VirtualHost::OpenConnection(SocketFile& socket, const wire::Endpoint& local,
-                                                        const wire::Endpoint& remote) {
-  return stack_->Connect(local, remote, nullptr, now_, ForStack(socket.options, profile_));
+absl::StatusOr<Connection*> Sockets::OpenConnection(SocketFile& socket, const wire::Endpoint& local,
+                                                    const wire::Endpoint& remote) {
+  return Open(local, remote, ForStack(socket.options, settings_));
 }
 
-void VirtualHost::ApplyOptions(SocketFile& socket) {
-  const ConnectionOptions options = ForStack(socket.options, profile_);
+void Sockets::ApplyOptions(SocketFile& socket) {
+  const ConnectionOptions options = ForStack(socket.options, settings_);
   if (socket.listener != nullptr) socket.listener->set_connection_options(options);
   if (socket.connection == nullptr) return;
-  const absl::Status status = socket.connection->SetOptions(options, now_);
+  const absl::Status status = socket.connection->SetOptions(options, now());
   LOG_IF(WARNING, !status.ok()) << status;
   if (socket.options.quick_ack != socket.connection->quick_ack()) {
     socket.connection->SetQuickAck(socket.options.quick_ack);
@@ -135,8 +135,8 @@ void VirtualHost::ApplyOptions(SocketFile& socket) {
 }
 
 // Saying so once more pushes what a cork, MSG_MORE or Nagle's algorithm holds back.
-void VirtualHost::PushHeldBack(SocketFile& socket) {
+void Sockets::PushHeldBack(SocketFile& socket) {
   if (socket.connection != nullptr) socket.connection->Push();
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "luna/net/tcp/testing/sockets/file.h"
-#include "luna/net/tcp/testing/sockets/virtual_host.h"
+#include "luna/net/tcp/posix/file.h"
+#include "luna/net/tcp/posix/sockets.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
 using Phase = SocketFile::Phase;
@@ -90,9 +90,19 @@ size_t BeforeMark(const SocketFile& socket) {
   return urgent > 1 ? urgent - 1 : std::numeric_limits<size_t>::max();
 }
 
+bool NoMoreComes(const SocketFile& socket) {
+  return socket.read_shut || socket.error != 0 || socket.phase == Phase::kDead ||
+         (socket.connection != nullptr && socket.connection->peer_closed());
+}
+
+bool MayNotWrite(const SocketFile& socket) {
+  return socket.phase == Phase::kFresh || socket.phase == Phase::kListening || socket.phase == Phase::kDead ||
+         socket.write_shut;
+}
+
 }  // namespace
 
-CallResult VirtualHost::ReadFile(int fd, absl::Span<const iovec> iov, int flags) {
+CallResult Sockets::ReadFile(int fd, absl::Span<const iovec> iov, int flags) {
   const std::shared_ptr<File> file = Find(fd);
   if (file == nullptr) return Failure(EBADF);
   if (file->kind == File::Kind::kSocket) return ReadSocket(fd, static_cast<SocketFile&>(*file), iov, flags);
@@ -115,7 +125,7 @@ CallResult VirtualHost::ReadFile(int fd, absl::Span<const iovec> iov, int flags)
   return Done(Op::kRead, fd, Success(static_cast<int64_t>(n)));
 }
 
-CallResult VirtualHost::ReadSocket(int fd, SocketFile& socket, absl::Span<const iovec> iov, int flags) {
+CallResult Sockets::ReadSocket(int fd, SocketFile& socket, absl::Span<const iovec> iov, int flags) {
   const size_t total = TotalOf(iov);
   if (socket.phase == Phase::kFresh || socket.phase == Phase::kListening) return Failure(ENOTCONN);
   if ((flags & MSG_OOB) != 0) return Failure(EINVAL);  // urgent octets come in line
@@ -127,8 +137,7 @@ CallResult VirtualHost::ReadSocket(int fd, SocketFile& socket, absl::Span<const 
   const size_t available = std::min({total - done, socket.readable_bytes(), BeforeMark(socket)});
   const size_t wanted = all ? total : std::min<size_t>(total, socket.options.receive_low_water);
   const bool enough = done + available >= wanted || (available > 0 && available == BeforeMark(socket));
-  const bool no_more = socket.read_shut || socket.error != 0 || socket.phase == Phase::kDead ||
-                       (socket.connection != nullptr && socket.connection->peer_closed());
+  const bool no_more = NoMoreComes(socket);
   if (available != 0 && (flags & MSG_TRUNC) == 0 && HasNull(iov)) return Done(Op::kRead, fd, Failure(EFAULT));
   if (available != 0 && (enough || no_more || all || timeout == Duration::Zero())) {
     Take(socket, iov, done, available, flags);
@@ -143,15 +152,15 @@ CallResult VirtualHost::ReadSocket(int fd, SocketFile& socket, absl::Span<const 
 }
 
 // Nothing to read, and nothing will come.
-CallResult VirtualHost::EndOfReading(SocketFile& socket) {
+CallResult Sockets::EndOfReading(SocketFile& socket) {
   // Linux: after the peer's FIN reading is done, and finds no error any more. SO_ERROR and writing still do.
-  const bool reading_is_done = socket.phase == Phase::kDead && socket.peer_closed && !profile_.sockets.bsd;
+  const bool reading_is_done = socket.phase == Phase::kDead && socket.peer_closed && !settings_.sockets.bsd;
   if (reading_is_done) return Success();
   if (socket.error != 0) return Failure(std::exchange(socket.error, 0));
   return Success();
 }
 
-void VirtualHost::Take(SocketFile& socket, absl::Span<const iovec> iov, size_t offset, size_t size, int flags) {
+void Sockets::Take(SocketFile& socket, absl::Span<const iovec> iov, size_t offset, size_t size, int flags) {
   const bool copy = (flags & MSG_TRUNC) == 0;
   if ((flags & MSG_PEEK) != 0) {
     const zbuf::ZChain& source =
@@ -164,7 +173,7 @@ void VirtualHost::Take(SocketFile& socket, absl::Span<const iovec> iov, size_t o
   if (copy) CopyOut(taken, iov, offset, size);
 }
 
-CallResult VirtualHost::WriteFile(int fd, absl::Span<const iovec> iov, int flags) {
+CallResult Sockets::WriteFile(int fd, absl::Span<const iovec> iov, int flags) {
   const std::shared_ptr<File> file = Find(fd);
   if (file == nullptr) return Failure(EBADF);
   if (file->kind == File::Kind::kSocket) return WriteSocket(fd, static_cast<SocketFile&>(*file), iov, flags);
@@ -185,7 +194,7 @@ CallResult VirtualHost::WriteFile(int fd, absl::Span<const iovec> iov, int flags
   return Block(Op::kWrite, fd, Duration::Infinite(), done == 0 ? Failure(EAGAIN) : Success(done));
 }
 
-CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const iovec> iov, int flags) {
+CallResult Sockets::WriteSocket(int fd, SocketFile& socket, absl::Span<const iovec> iov, int flags) {
   const size_t total = TotalOf(iov);
   const Duration timeout = socket.SendTimeout(flags);
   const bool again = waits_.contains({Op::kWrite, fd});
@@ -194,22 +203,19 @@ CallResult VirtualHost::WriteSocket(int fd, SocketFile& socket, absl::Span<const
     return Done(Op::kWrite, fd, wait.done == 0 ? Failure(error) : Success(static_cast<int64_t>(wait.done)));
   };
   if (socket.error != 0 && wait.done == 0) return Done(Op::kWrite, fd, Failure(std::exchange(socket.error, 0)));
-  if (socket.phase == Phase::kFresh || socket.phase == Phase::kListening || socket.phase == Phase::kDead ||
-      socket.write_shut) {
-    return partly(EPIPE);
-  }
+  if (MayNotWrite(socket)) return partly(EPIPE);
   if (socket.phase == Phase::kConnecting) return Block(Op::kWrite, fd, timeout, Failure(EAGAIN));
   if (HasNull(iov)) return partly(EFAULT);
   if (!again || socket.SendQueueHasRoom()) Queue(socket, iov, total, flags, &wait.done);
   if (wait.done == total) return Done(Op::kWrite, fd, Success(static_cast<int64_t>(total)));
-  socket.wants_room = true;
+  WantRoom(socket);
   socket.connection->set_upper_buffer_full(true);
   Pump();
   const auto done = static_cast<int64_t>(wait.done);
   return Block(Op::kWrite, fd, timeout, done == 0 ? Failure(EAGAIN) : Success(done));
 }
 
-void VirtualHost::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t total, int flags, size_t* done) {
+void Sockets::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t total, int flags, size_t* done) {
   Connection& connection = *socket.connection;
   const SendFlags how = {.more = (flags & MSG_MORE) != 0, .urgent = (flags & MSG_OOB) != 0};
   while (*done < total && connection.sender().queue().bytes() < socket.send_limit() && socket.UnsentIsLow()) {
@@ -224,19 +230,57 @@ void VirtualHost::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t 
   }
 }
 
-CallResult VirtualHost::Read(int fd, void* buffer, size_t size) { return Recv(fd, buffer, size, 0); }
+CallResult Sockets::ReadChain(int fd, size_t limit, int flags, zbuf::ZChain* out) {
+  int error;
+  const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
+  if (error != 0) return Failure(error);
+  if (socket->phase == Phase::kFresh || socket->phase == Phase::kListening) return Failure(ENOTCONN);
+  if ((flags & ~MSG_DONTWAIT) != 0) return Failure(EINVAL);
+  const size_t available = std::min({limit, socket->readable_bytes(), BeforeMark(*socket)});
+  if (available > 0) {
+    out->Append(socket->connection != nullptr ? socket->connection->Read(available)
+                                              : socket->left_over.SplitFront(available));
+    return Done(Op::kRead, fd, Success(static_cast<int64_t>(available)));
+  }
+  if (limit == 0) return Done(Op::kRead, fd, Success());
+  if (NoMoreComes(*socket)) return Done(Op::kRead, fd, EndOfReading(*socket));
+  Pump();
+  return Block(Op::kRead, fd, socket->ReceiveTimeout(flags), Failure(EAGAIN));
+}
 
-CallResult VirtualHost::Recv(int fd, void* buffer, size_t size, int flags) {
+CallResult Sockets::WriteChain(int fd, zbuf::ZChain* chain, int flags) {
+  int error;
+  const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
+  if (error != 0) return Failure(error);
+  if ((flags & ~(MSG_DONTWAIT | MSG_MORE | MSG_NOSIGNAL)) != 0) return Failure(EINVAL);
+  if (socket->error != 0) return Done(Op::kWrite, fd, Failure(std::exchange(socket->error, 0)));
+  if (MayNotWrite(*socket)) return Done(Op::kWrite, fd, Failure(EPIPE));
+  const Duration timeout = socket->SendTimeout(flags);
+  if (socket->phase == Phase::kConnecting) return Block(Op::kWrite, fd, timeout, Failure(EAGAIN));
+  const auto size = static_cast<int64_t>(chain->bytes());
+  if (socket->SendQueueHasRoom() &&
+      socket->connection->Send(std::move(*chain), {.more = (flags & MSG_MORE) != 0}) == SendResult::kOk) {
+    return Done(Op::kWrite, fd, Success(size));
+  }
+  WantRoom(*socket);
+  socket->connection->set_upper_buffer_full(true);
+  Pump();
+  return Block(Op::kWrite, fd, timeout, Failure(EAGAIN));
+}
+
+CallResult Sockets::Read(int fd, void* buffer, size_t size) { return Recv(fd, buffer, size, 0); }
+
+CallResult Sockets::Recv(int fd, void* buffer, size_t size, int flags) {
   const iovec iov = {.iov_base = buffer, .iov_len = size};
   return ReadFile(fd, {&iov, 1}, flags);
 }
 
-CallResult VirtualHost::Readv(int fd, const iovec* iov, int count) {
+CallResult Sockets::Readv(int fd, const iovec* iov, int count) {
   const int error = CheckVectors(iov, count);
   return error != 0 ? Failure(error) : ReadFile(fd, {iov, static_cast<size_t>(count)}, 0);
 }
 
-CallResult VirtualHost::RecvFrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* length) {
+CallResult Sockets::RecvFrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* length) {
   int error;
   if (FindSocket(fd, &error) == nullptr) return Failure(error);
   const CallResult result = Recv(fd, buffer, size, flags);
@@ -244,7 +288,7 @@ CallResult VirtualHost::RecvFrom(int fd, void* buffer, size_t size, int flags, s
   return result;
 }
 
-CallResult VirtualHost::RecvMsg(int fd, msghdr* message, int flags) {
+CallResult Sockets::RecvMsg(int fd, msghdr* message, int flags) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (socket == nullptr) return Failure(error);
@@ -260,30 +304,30 @@ CallResult VirtualHost::RecvMsg(int fd, msghdr* message, int flags) {
   return result;
 }
 
-CallResult VirtualHost::Write(int fd, const void* buffer, size_t size) { return Send(fd, buffer, size, 0); }
+CallResult Sockets::Write(int fd, const void* buffer, size_t size) { return Send(fd, buffer, size, 0); }
 
-CallResult VirtualHost::Send(int fd, const void* buffer, size_t size, int flags) {
+CallResult Sockets::Send(int fd, const void* buffer, size_t size, int flags) {
   const iovec iov = {.iov_base = const_cast<void*>(buffer), .iov_len = size};
   return WriteFile(fd, {&iov, 1}, flags);
 }
 
-CallResult VirtualHost::Writev(int fd, const iovec* iov, int count) {
+CallResult Sockets::Writev(int fd, const iovec* iov, int count) {
   const int error = CheckVectors(iov, count);
   return error != 0 ? Failure(error) : WriteFile(fd, {iov, static_cast<size_t>(count)}, 0);
 }
 
-CallResult VirtualHost::SendTo(int fd, const void* buffer, size_t size, int flags, const sockaddr* address,
-                               socklen_t length) {
+CallResult Sockets::SendTo(int fd, const void* buffer, size_t size, int flags, const sockaddr* address,
+                           socklen_t length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
   if ((flags & MSG_FASTOPEN) != 0) return Failure(EOPNOTSUPP);
-  if (profile_.sockets.bsd && address != nullptr && socket->phase == Phase::kConnected) return Failure(EISCONN);
+  if (settings_.sockets.bsd && address != nullptr && socket->phase == Phase::kConnected) return Failure(EISCONN);
   (void)length;  // the address of a connected stream is not looked at
   return Send(fd, buffer, size, flags);
 }
 
-CallResult VirtualHost::SendMsg(int fd, const msghdr* message, int flags) {
+CallResult Sockets::SendMsg(int fd, const msghdr* message, int flags) {
   int error;
   if (FindSocket(fd, &error) == nullptr) return Failure(error);
   if (message == nullptr) return Failure(EFAULT);
@@ -293,4 +337,4 @@ CallResult VirtualHost::SendMsg(int fd, const msghdr* message, int flags) {
   return WriteFile(fd, {message->msg_iov, message->msg_iovlen}, flags);
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

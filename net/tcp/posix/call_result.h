@@ -1,11 +1,11 @@
-#ifndef LUNA_NET_TCP_TESTING_SOCKETS_CALL_RESULT_H_
-#define LUNA_NET_TCP_TESTING_SOCKETS_CALL_RESULT_H_
+#ifndef LUNA_NET_TCP_POSIX_CALL_RESULT_H_
+#define LUNA_NET_TCP_POSIX_CALL_RESULT_H_
 
-// What a system call of a VirtualHost returned. A value.
+// What a system call of Sockets returned. A value.
 
 #include <cstdint>
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 
 // error == 0: it succeeded with `value`. Else value is -1 and error the errno.
 struct CallResult {
@@ -20,6 +20,6 @@ struct CallResult {
 constexpr CallResult Success(int64_t value = 0) { return {.value = value}; }
 constexpr CallResult Failure(int error) { return {.value = -1, .error = error}; }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix
 
-#endif  // LUNA_NET_TCP_TESTING_SOCKETS_CALL_RESULT_H_
+#endif  // LUNA_NET_TCP_POSIX_CALL_RESULT_H_

@@ -4,21 +4,14 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <array>
+#include <utility>
 #include <vector>
 
-#include "luna/net/tcp/testing/sockets/file.h"
-#include "luna/net/tcp/testing/sockets/virtual_host.h"
+#include "luna/net/tcp/posix/file.h"
+#include "luna/net/tcp/posix/sockets.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
-
-// Whoever looks whether there is room, and finds none, will be told of it.
-void NoteFullness(File* file) {
-  if (file == nullptr || file->kind != File::Kind::kSocket) return;
-  auto& socket = static_cast<SocketFile&>(*file);
-  if (!socket.SendQueueHasRoom()) socket.wants_room = true;
-}
 
 Duration FromMilliseconds(int timeout_ms) {
   return timeout_ms < 0 ? Duration::Infinite() : Duration::Milliseconds(timeout_ms);
@@ -26,7 +19,14 @@ Duration FromMilliseconds(int timeout_ms) {
 
 }  // namespace
 
-CallResult VirtualHost::Poll(pollfd* fds, nfds_t count, int timeout_ms) {
+// Whoever looks whether there is room, and finds none, will be told of it.
+void Sockets::NoteFullness(File* file) {
+  if (file == nullptr || file->kind != File::Kind::kSocket) return;
+  auto& socket = static_cast<SocketFile&>(*file);
+  if (!socket.SendQueueHasRoom()) WantRoom(socket);
+}
+
+CallResult Sockets::Poll(pollfd* fds, nfds_t count, int timeout_ms) {
   if (fds == nullptr && count > 0) return Failure(EFAULT);
   int ready = 0;
   for (nfds_t i = 0; i < count; ++i) {
@@ -44,14 +44,14 @@ CallResult VirtualHost::Poll(pollfd* fds, nfds_t count, int timeout_ms) {
   return Block(Op::kPoll, key, FromMilliseconds(timeout_ms), Success(0));
 }
 
-CallResult VirtualHost::EpollCreate(int flags) {
+CallResult Sockets::EpollCreate(int flags) {
   auto epoll = std::make_shared<EpollFile>();
   epoll->close_on_exec = (flags & EPOLL_CLOEXEC) != 0;
   const int fd = AddFile(std::move(epoll));
   return fd < 0 ? Failure(EMFILE) : Success(fd);
 }
 
-CallResult VirtualHost::EpollCtl(int epoll_fd, int operation, int fd, const epoll_event* event) {
+CallResult Sockets::EpollCtl(int epoll_fd, int operation, int fd, const epoll_event* event) {
   const std::shared_ptr<File> file = Find(epoll_fd);
   const std::shared_ptr<File> target = Find(fd);
   if (file == nullptr || target == nullptr) return Failure(EBADF);
@@ -70,35 +70,51 @@ CallResult VirtualHost::EpollCtl(int epoll_fd, int operation, int fd, const epol
       break;
     case EPOLL_CTL_DEL:
       if (!known) return Failure(ENOENT);
+      target->LeaveEpoll(&epoll);
       epoll.items.erase(found);
       return Success();
     default:
       return Failure(EINVAL);
   }
+  target->JoinEpoll(std::static_pointer_cast<EpollFile>(file), fd);
   epoll.items[fd] = {.file = target, .event = *event};
+  epoll.List(fd);
   NoteFullness(target.get());
   return Finish(Success());
 }
 
-int VirtualHost::CollectEvents(EpollFile& epoll, epoll_event* events, int capacity) {
-  std::erase_if(epoll.items, [](const auto& entry) { return entry.second.file.expired(); });
+// Looks at what was told to be ready, oldest first, and once at each. What is ready as long as it lasts (neither
+// EPOLLET nor EPOLLONESHOT) goes behind the others.
+int Sockets::CollectEvents(EpollFile& epoll, epoll_event* events, int capacity) {
   int count = 0;
-  for (auto& [fd, item] : epoll.items) {
-    if (count == capacity) break;
-    const uint32_t ready = EpollFile::Report(item);
-    if (ready == 0) continue;
-    events[count].events = ready;
-    events[count].data = item.event.data;
-    ++count;
+  for (size_t n = epoll.listed.size(); n > 0 && count < capacity; --n) {
+    const int fd = epoll.listed.front();
+    epoll.listed.pop_front();
+    const auto found = epoll.items.find(fd);
+    if (found == epoll.items.end() || !std::exchange(found->second.is_listed, false)) continue;
+    EpollFile::Item& item = found->second;
     const std::shared_ptr<File> file = item.file.lock();
-    item.read_edges = file->read_edges;
-    item.write_edges = file->write_edges;
-    item.disarmed = (item.event.events & EPOLLONESHOT) != 0;
+    if (file == nullptr) {
+      epoll.items.erase(found);
+      continue;
+    }
+    const uint32_t ready = EpollFile::Report(item);
+    if (ready != 0) {
+      events[count].events = ready;
+      events[count].data = item.event.data;
+      ++count;
+      item.read_edges = file->read_edges;
+      item.write_edges = file->write_edges;
+      item.disarmed = (item.event.events & EPOLLONESHOT) != 0;
+    } else if ((item.event.events & EPOLLOUT) != 0) {
+      NoteFullness(file.get());
+    }
+    if (!file->tells || (ready != 0 && (item.event.events & EPOLLET) == 0)) epoll.List(fd);
   }
   return count;
 }
 
-CallResult VirtualHost::EpollWait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms) {
+CallResult Sockets::EpollWait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms) {
   const std::shared_ptr<File> file = Find(epoll_fd);
   if (file == nullptr) return Failure(EBADF);
   if (file->kind != File::Kind::kEpoll || capacity <= 0) return Failure(EINVAL);
@@ -108,7 +124,7 @@ CallResult VirtualHost::EpollWait(int epoll_fd, epoll_event* events, int capacit
   return Block(Op::kEpoll, epoll_fd, FromMilliseconds(timeout_ms), Success(0));
 }
 
-CallResult VirtualHost::Pipe(int fds[2], int flags) {
+CallResult Sockets::Pipe(int fds[2], int flags) {
   if (fds == nullptr) return Failure(EFAULT);
   if ((flags & ~(O_NONBLOCK | O_CLOEXEC)) != 0) return Failure(EINVAL);
   const auto buffer = std::make_shared<PipeBuffer>();
@@ -127,7 +143,7 @@ CallResult VirtualHost::Pipe(int fds[2], int flags) {
 }
 
 // By copying; one end must be a pipe, as the system call demands.
-CallResult VirtualHost::Splice(int in, loff_t* in_offset, int out, loff_t* out_offset, size_t size, unsigned flags) {
+CallResult Sockets::Splice(int in, loff_t* in_offset, int out, loff_t* out_offset, size_t size, unsigned flags) {
   const std::shared_ptr<File> source = Find(in);
   const std::shared_ptr<File> sink = Find(out);
   if (source == nullptr || sink == nullptr) return Failure(EBADF);
@@ -142,7 +158,7 @@ CallResult VirtualHost::Splice(int in, loff_t* in_offset, int out, loff_t* out_o
   return got;
 }
 
-CallResult VirtualHost::SpliceFromPipe(int in, PipeFile& pipe, int out, size_t size, unsigned flags) {
+CallResult Sockets::SpliceFromPipe(int in, PipeFile& pipe, int out, size_t size, unsigned flags) {
   if (!pipe.reader) return Failure(EBADF);
   const size_t n = std::min(size, pipe.buffer->bytes.size());
   if (n == 0) {
@@ -158,7 +174,7 @@ CallResult VirtualHost::SpliceFromPipe(int in, PipeFile& pipe, int out, size_t s
   return sent;
 }
 
-CallResult VirtualHost::Fcntl(int fd, int command, intptr_t argument) {
+CallResult Sockets::Fcntl(int fd, int command, intptr_t argument) {
   const std::shared_ptr<File> file = Find(fd);
   if (file == nullptr) return Failure(EBADF);
   constexpr int kSettable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
@@ -178,4 +194,4 @@ CallResult VirtualHost::Fcntl(int fd, int command, intptr_t argument) {
   }
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

@@ -1,10 +1,10 @@
-#include "luna/net/tcp/testing/sockets/file.h"
+#include "luna/net/tcp/posix/file.h"
 
 #include <fcntl.h>
 
 #include <algorithm>
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
 constexpr uint32_t kIn = EPOLLIN | EPOLLRDNORM;
@@ -18,7 +18,7 @@ constexpr uint32_t kGrownSendBuffer = 4u << 20;
 
 }  // namespace
 
-SocketOptions DefaultOptions(const HostProfile& profile) {
+SocketOptions DefaultOptions(const Settings& profile) {
   SocketOptions options;
   options.send_buffer = profile.sockets.send_buffer_bytes;
   options.receive_buffer = profile.sockets.receive_buffer_bytes;
@@ -76,6 +76,36 @@ uint32_t SocketFile::Ready() const {
   return ready;
 }
 
+void File::Tell() {
+  std::erase_if(watches_, [](const Watch& watch) {
+    const std::shared_ptr<EpollFile> epoll = watch.epoll.lock();
+    if (epoll != nullptr) epoll->List(watch.fd);
+    return epoll == nullptr;
+  });
+}
+
+void File::JoinEpoll(const std::shared_ptr<EpollFile>& epoll, int fd) {
+  LeaveEpoll(epoll.get());
+  watches_.push_back({epoll, fd});
+}
+
+void File::LeaveEpoll(const EpollFile* epoll) {
+  std::erase_if(watches_, [epoll](const Watch& watch) { return watch.epoll.lock().get() == epoll; });
+}
+
+void File::LeaveEpolls(int fd) {
+  for (const Watch& watch : watches_) {
+    if (const auto epoll = watch.epoll.lock()) epoll->items.erase(fd);
+  }
+  watches_.clear();
+}
+
+void EpollFile::List(int fd) {
+  const auto found = items.find(fd);
+  if (found == items.end() || std::exchange(found->second.is_listed, true)) return;
+  listed.push_back(fd);
+}
+
 uint32_t EpollFile::Report(const Item& item) {
   const std::shared_ptr<File> file = item.file.lock();
   if (file == nullptr || item.disarmed) return 0;
@@ -87,10 +117,11 @@ uint32_t EpollFile::Report(const Item& item) {
 }
 
 uint32_t EpollFile::Ready() const {
-  for (const auto& [fd, item] : items) {
-    if (Report(item) != 0) return kIn;
-  }
-  return 0;
+  const bool any = std::any_of(listed.begin(), listed.end(), [this](int fd) {
+    const auto found = items.find(fd);
+    return found != items.end() && found->second.is_listed && Report(found->second) != 0;
+  });
+  return any ? kIn : 0;
 }
 
 uint32_t PipeFile::Ready() const {
@@ -98,4 +129,4 @@ uint32_t PipeFile::Ready() const {
   return When(buffer->bytes.size() < PipeBuffer::kCapacity, kOut) | When(!buffer->has_reader, EPOLLERR);
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

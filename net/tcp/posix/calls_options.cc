@@ -13,11 +13,11 @@
 #include <cstring>
 #include <string>
 
-#include "luna/net/tcp/testing/sockets/file.h"
-#include "luna/net/tcp/testing/sockets/tcp_info.h"
-#include "luna/net/tcp/testing/sockets/virtual_host.h"
+#include "luna/net/tcp/posix/file.h"
+#include "luna/net/tcp/posix/sockets.h"
+#include "luna/net/tcp/posix/tcp_info.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
 using Phase = SocketFile::Phase;
@@ -183,7 +183,7 @@ int SetLinger(SocketFile& socket, const void* value, socklen_t length) {
 
 }  // namespace
 
-CallResult VirtualHost::GetSockOpt(int fd, int level, int name, void* value, socklen_t* length) {
+CallResult Sockets::GetSockOpt(int fd, int level, int name, void* value, socklen_t* length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -205,15 +205,15 @@ CallResult VirtualHost::GetSockOpt(int fd, int level, int name, void* value, soc
     return GiveValue(ToTimeval(socket->options.send_timeout), value, length);
   }
   if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-    std::string algorithm = CongestionName(profile_);
+    std::string algorithm = CongestionName(settings_);
     algorithm.resize(kCongestionNameBytes);
     return Give({algorithm.data(), algorithm.size()}, value, length);
   }
-  const std::string bytes = StructOption(*socket, level, name, now_);
+  const std::string bytes = StructOption(*socket, level, name, now());
   return bytes.empty() ? Failure(ENOPROTOOPT) : Give({bytes.data(), bytes.size()}, value, length);
 }
 
-CallResult VirtualHost::SetSockOpt(int fd, int level, int name, const void* value, socklen_t length) {
+CallResult Sockets::SetSockOpt(int fd, int level, int name, const void* value, socklen_t length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -236,32 +236,33 @@ CallResult VirtualHost::SetSockOpt(int fd, int level, int name, const void* valu
   }
   if (error != 0) return Failure(error);
   ApplyOptions(*socket);
+  socket->Tell();
   if (level == IPPROTO_TCP && name == TCP_NODELAY && socket->options.no_delay) PushHeldBack(*socket);
   return Finish(Success());
 }
 
-int VirtualHost::SetBuffer(SocketFile& socket, int name, const void* value, socklen_t length) {
+int Sockets::SetBuffer(SocketFile& socket, int name, const void* value, socklen_t length) {
   constexpr uint32_t kLeast[] = {4608, 2304};  // Linux' SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF
   int number = 0;
   if (const int error = TakeValue(value, length, &number); error != 0) return error;
   const auto asked =
-      std::min(number < 0 ? uint32_t{INT_MAX} : static_cast<uint32_t>(number), profile_.sockets.buffer_limit_bytes);
+      std::min(number < 0 ? uint32_t{INT_MAX} : static_cast<uint32_t>(number), settings_.sockets.buffer_limit_bytes);
   const bool send = name == SO_SNDBUF;
-  const uint32_t bytes = profile_.sockets.double_buffers ? std::max(2 * asked, kLeast[send ? 0 : 1]) : asked;
+  const uint32_t bytes = settings_.sockets.double_buffers ? std::max(2 * asked, kLeast[send ? 0 : 1]) : asked;
   (send ? socket.options.send_buffer : socket.options.receive_buffer) = bytes;
   (send ? socket.options.send_buffer_set : socket.options.receive_buffer_set) = true;
   return 0;
 }
 
 // One for the whole stack.
-int VirtualHost::CheckCongestion(const void* value, socklen_t length) const {
+int Sockets::CheckCongestion(const void* value, socklen_t length) const {
   if (value == nullptr) return EFAULT;
   if (length < 1) return EINVAL;
   std::string name(static_cast<const char*>(value), std::min<size_t>(length, kCongestionNameBytes - 1));
-  return name.substr(0, name.find('\0')) == CongestionName(profile_) ? 0 : ENOENT;
+  return name.substr(0, name.find('\0')) == CongestionName(settings_) ? 0 : ENOENT;
 }
 
-CallResult VirtualHost::Ioctl(int fd, unsigned long request, void* argument) {  // NOLINT(google-runtime-int)
+CallResult Sockets::Ioctl(int fd, unsigned long request, void* argument) {  // NOLINT(google-runtime-int)
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error == ENOTSOCK ? ENOTTY : error);
@@ -291,4 +292,4 @@ CallResult VirtualHost::Ioctl(int fd, unsigned long request, void* argument) {  
   return Success();
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

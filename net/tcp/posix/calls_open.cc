@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "luna/net/tcp/testing/sockets/file.h"
-#include "luna/net/tcp/testing/sockets/virtual_host.h"
+#include "luna/net/tcp/posix/file.h"
+#include "luna/net/tcp/posix/sockets.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
 using Phase = SocketFile::Phase;
@@ -49,19 +49,19 @@ void SetTypeFlags(int type, File* file) {
 
 }  // namespace
 
-CallResult VirtualHost::Socket(int domain, int type, int protocol) {
+CallResult Sockets::Socket(int domain, int type, int protocol) {
   if (domain != AF_INET) return Failure(EAFNOSUPPORT);
   if ((type & ~kTypeFlags) != SOCK_STREAM) return Failure(ESOCKTNOSUPPORT);
   if (protocol != 0 && protocol != IPPROTO_TCP) return Failure(EPROTONOSUPPORT);
-  EnsureStack();
+  stack_of_sockets();
   auto socket = std::make_shared<SocketFile>();
   SetTypeFlags(type, socket.get());
-  socket->options = DefaultOptions(profile_);
+  socket->options = DefaultOptions(settings_);
   const int fd = AddFile(std::move(socket));
   return fd < 0 ? Failure(EMFILE) : Success(fd);
 }
 
-CallResult VirtualHost::Bind(int fd, const sockaddr* address, socklen_t length) {
+CallResult Sockets::Bind(int fd, const sockaddr* address, socklen_t length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   wire::Endpoint local;
@@ -77,7 +77,7 @@ CallResult VirtualHost::Bind(int fd, const sockaddr* address, socklen_t length) 
 }
 
 // Sockets that are merely bound are known here only, connections and listeners to the stack as well.
-bool VirtualHost::PortIsTaken(const SocketFile& socket, const wire::Endpoint& local) const {
+bool Sockets::PortIsTaken(const SocketFile& socket, const wire::Endpoint& local) const {
   return std::any_of(files_.begin(), files_.end(), [&](const auto& entry) {
     if (entry.second->kind != File::Kind::kSocket || entry.second.get() == &socket) return false;
     const auto& other = static_cast<const SocketFile&>(*entry.second);
@@ -89,14 +89,14 @@ bool VirtualHost::PortIsTaken(const SocketFile& socket, const wire::Endpoint& lo
   });
 }
 
-uint16_t VirtualHost::FreePort() const {
+uint16_t Sockets::FreePort() const {
   const SocketFile any;
-  uint16_t port = profile_.stack.ephemeral_first;
+  uint16_t port = settings_.stack.ephemeral_first;
   while (PortIsTaken(any, {wire::Ipv4Address::Any(), port})) ++port;
   return port;
 }
 
-CallResult VirtualHost::Listen(int fd, int backlog) {
+CallResult Sockets::Listen(int fd, int backlog) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -111,10 +111,11 @@ CallResult VirtualHost::Listen(int fd, int backlog) {
   socket->listener = *listener;
   socket->local = *socket->bound;
   socket->phase = Phase::kListening;
+  listening_.insert(socket.get());
   return Finish(Success());
 }
 
-CallResult VirtualHost::Accept(int fd, sockaddr* address, socklen_t* length, int flags) {
+CallResult Sockets::Accept(int fd, sockaddr* address, socklen_t* length, int flags) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error == 0 && (flags & ~kTypeFlags) != 0) error = EINVAL;
@@ -136,7 +137,7 @@ CallResult VirtualHost::Accept(int fd, sockaddr* address, socklen_t* length, int
   return Done(Op::kAccept, fd, accepted_fd < 0 ? Failure(EMFILE) : Success(accepted_fd));
 }
 
-CallResult VirtualHost::Connect(int fd, const sockaddr* address, socklen_t length) {
+CallResult Sockets::Connect(int fd, const sockaddr* address, socklen_t length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error == 0 && address == nullptr) error = EFAULT;
@@ -169,16 +170,20 @@ CallResult VirtualHost::Connect(int fd, const sockaddr* address, socklen_t lengt
 }
 
 // A socket whose connect() failed may be used again.
-CallResult VirtualHost::ConnectFailed(SocketFile& socket) {
+CallResult Sockets::ConnectFailed(SocketFile& socket) {
   if (socket.connect_told) return Failure(EISCONN);
   const int error = std::exchange(socket.error, 0);
   socket.phase = Phase::kFresh;
   return Failure(error == 0 ? ECONNABORTED : error);
 }
 
-int VirtualHost::StartConnecting(SocketFile& socket, const wire::Endpoint& remote) {
-  wire::Endpoint local = socket.bound.value_or(wire::Endpoint{address_, 0});
-  if (local.address.IsUnspecified()) local.address = address_;
+int Sockets::StartConnecting(SocketFile& socket, const wire::Endpoint& remote) {
+  wire::Endpoint local = socket.bound.value_or(wire::Endpoint{wire::Ipv4Address::Any(), 0});
+  if (local.address.IsUnspecified()) {
+    const absl::StatusOr<wire::IpAddress> source = SourceTo(remote.address);
+    if (!source.ok()) return ENETUNREACH;
+    local.address = *source;
+  }
   const absl::StatusOr<Connection*> connection = OpenConnection(socket, local, remote);
   if (!connection.ok()) {
     switch (connection.status().code()) {
@@ -200,21 +205,22 @@ int VirtualHost::StartConnecting(SocketFile& socket, const wire::Endpoint& remot
   return 0;
 }
 
-CallResult VirtualHost::Close(int fd) {
+CallResult Sockets::Close(int fd) {
   const std::shared_ptr<File> file = Find(fd);
   if (file == nullptr) return Failure(EBADF);
   if (file->kind == File::Kind::kSocket) return CloseSocket(fd, static_cast<SocketFile&>(*file));
   return CloseFd(fd);
 }
 
-CallResult VirtualHost::CloseFd(int fd) {
+CallResult Sockets::CloseFd(int fd) {
   CancelWait(fd);
+  files_.at(fd)->LeaveEpolls(fd);
   files_.erase(fd);
   fds_.Close(fd);
   return Finish(Success());
 }
 
-CallResult VirtualHost::CloseSocket(int fd, SocketFile& socket) {
+CallResult Sockets::CloseSocket(int fd, SocketFile& socket) {
   if (!std::exchange(socket.lingering, true)) {
     CancelWait(fd);
     StartClosing(socket);
@@ -232,7 +238,7 @@ CallResult VirtualHost::CloseSocket(int fd, SocketFile& socket) {
   return CloseFd(fd);
 }
 
-void VirtualHost::StartClosing(SocketFile& socket) {
+void Sockets::StartClosing(SocketFile& socket) {
   if (socket.listener != nullptr) StopListening(socket);
   if (socket.connection == nullptr) return;
   if (socket.options.linger && socket.options.linger_seconds == 0) {
@@ -242,8 +248,9 @@ void VirtualHost::StartClosing(SocketFile& socket) {
   }
 }
 
-void VirtualHost::StopListening(SocketFile& socket) {
-  stack_->StopListening(std::exchange(socket.listener, nullptr));
+void Sockets::StopListening(SocketFile& socket) {
+  listening_.erase(&socket);
+  CloseListener(std::exchange(socket.listener, nullptr));
   for (const auto& waiting : socket.accept_queue) {
     if (waiting->connection == nullptr) continue;
     waiting->connection->Abort();  // nobody will ever read it
@@ -253,14 +260,14 @@ void VirtualHost::StopListening(SocketFile& socket) {
 }
 
 // The connection goes on without a socket, if it does.
-void VirtualHost::Orphan(SocketFile& socket) {
+void Sockets::Orphan(SocketFile& socket) {
   if (socket.connection == nullptr) return;
   socket.connection->Close();
   socket.connection->set_context(nullptr);
   socket.connection = nullptr;
 }
 
-CallResult VirtualHost::Shutdown(int fd, int how) {
+CallResult Sockets::Shutdown(int fd, int how) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -272,16 +279,18 @@ CallResult VirtualHost::Shutdown(int fd, int how) {
     StopListening(*socket);
     socket->phase = Phase::kFresh;
     ++socket->read_edges;
+    socket->Tell();
     return Finish(Success());
   }
-  if (read && !std::exchange(socket->read_shut, true) && profile_.sockets.bsd) socket->connection->ShutdownRead();
+  if (read && !std::exchange(socket->read_shut, true) && settings_.sockets.bsd) socket->connection->ShutdownRead();
   if (how != SHUT_RD && !std::exchange(socket->write_shut, true)) socket->connection->ShutdownWrite();
   ++socket->read_edges;
   ++socket->write_edges;
+  socket->Tell();
   return Finish(Success());
 }
 
-CallResult VirtualHost::GetSockName(int fd, sockaddr* address, socklen_t* length) {
+CallResult Sockets::GetSockName(int fd, sockaddr* address, socklen_t* length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -290,7 +299,7 @@ CallResult VirtualHost::GetSockName(int fd, sockaddr* address, socklen_t* length
   return error == 0 ? Success() : Failure(error);
 }
 
-CallResult VirtualHost::GetPeerName(int fd, sockaddr* address, socklen_t* length) {
+CallResult Sockets::GetPeerName(int fd, sockaddr* address, socklen_t* length) {
   int error;
   const std::shared_ptr<SocketFile> socket = FindSocket(fd, &error);
   if (error != 0) return Failure(error);
@@ -300,4 +309,4 @@ CallResult VirtualHost::GetPeerName(int fd, sockaddr* address, socklen_t* length
   return error == 0 ? Success() : Failure(error);
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

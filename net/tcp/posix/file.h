@@ -1,7 +1,7 @@
-#ifndef LUNA_NET_TCP_TESTING_SOCKETS_FILE_H_
-#define LUNA_NET_TCP_TESTING_SOCKETS_FILE_H_
+#ifndef LUNA_NET_TCP_POSIX_FILE_H_
+#define LUNA_NET_TCP_POSIX_FILE_H_
 
-// What stands behind the descriptors of a VirtualHost. Internal to net/tcp/testing/sockets. One thread.
+// What stands behind the descriptors of Sockets. Internal to net/tcp/posix. One thread.
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -9,35 +9,52 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/tcp/connection.h"
 #include "luna/net/tcp/listener.h"
-#include "luna/net/tcp/testing/sockets/profile.h"
+#include "luna/net/tcp/posix/settings.h"
 #include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 
-struct File {
+struct EpollFile;
+
+struct File : std::enable_shared_from_this<File> {
   enum class Kind : uint8_t { kSocket, kEpoll, kPipe };
-  explicit File(Kind file_kind) : kind(file_kind) {}
+  explicit File(Kind file_kind) : kind(file_kind), tells(file_kind == Kind::kSocket) {}
   virtual ~File() = default;
 
   // POLLIN and the like, as they stand.
   virtual uint32_t Ready() const = 0;
+  // Ready() may say more than before: the epolls that watch this look at it. Without `tells` they always do.
+  void Tell();
+  void JoinEpoll(const std::shared_ptr<EpollFile>& epoll, int fd);
+  void LeaveEpoll(const EpollFile* epoll);
+  // When descriptor `fd` is closed.
+  void LeaveEpolls(int fd);
 
   const Kind kind;
+  const bool tells;
   int flags = 0;  // O_RDWR, O_NONBLOCK …
   bool close_on_exec = false;
   // Grow with each wake-up: edge-triggered epoll compares them with what it saw.
   uint64_t read_edges = 1;
   uint64_t write_edges = 1;
+
+ private:
+  struct Watch {
+    std::weak_ptr<EpollFile> epoll;
+    int fd;
+  };
+  std::vector<Watch> watches_;
 };
 
 // What setsockopt() chose.
@@ -76,7 +93,7 @@ struct SocketOptions {
 };
 
 // What a socket of a host with `profile` begins with.
-SocketOptions DefaultOptions(const HostProfile& profile);
+SocketOptions DefaultOptions(const Settings& profile);
 
 struct SocketFile final : File {
   SocketFile() : File(Kind::kSocket) {}
@@ -132,10 +149,15 @@ struct EpollFile final : File {
     uint64_t read_edges = 0;  // seen, edge-triggered
     uint64_t write_edges = 0;
     bool disarmed = false;  // EPOLLONESHOT, after its shot
+    bool is_listed = false;
   };
   // What `item` would report now; 0: nothing.
   static uint32_t Report(const Item& item);
-  std::map<int, Item> items;
+  // `fd` is to be looked at. Without effect when that is known, or `fd` is not watched.
+  void List(int fd);
+
+  std::unordered_map<int, Item> items;
+  std::deque<int> listed;  // some of them twice or gone: Item::is_listed
 };
 
 // Both ends of a pipe share this.
@@ -156,6 +178,6 @@ struct PipeFile final : File {
   const bool reader;
 };
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix
 
-#endif  // LUNA_NET_TCP_TESTING_SOCKETS_FILE_H_
+#endif  // LUNA_NET_TCP_POSIX_FILE_H_

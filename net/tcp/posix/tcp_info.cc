@@ -1,4 +1,4 @@
-#include "luna/net/tcp/testing/sockets/tcp_info.h"
+#include "luna/net/tcp/posix/tcp_info.h"
 
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <array>
 
-namespace luna::tcp::testing {
+namespace luna::tcp::posix {
 namespace {
 
 template <typename T>
@@ -153,4 +153,4 @@ uint32_t UnsentBytes(const Connection& connection) {
   return queued - std::min(queued, sent);
 }
 
-}  // namespace luna::tcp::testing
+}  // namespace luna::tcp::posix

@@ -44,6 +44,12 @@ struct Delivery {
   // from end to end for handlers that answer what they receive (echo, a storage server) without a line of their own.
   // Not for a side that produces requests on its own account: two such sides could wait for each other for ever.
   bool hold_reads_while_send_full = false;
+  // OnReadable() brings an empty chain, and the handler takes what it wants, when it wants, by Connection::Read(): what
+  // it leaves closes the window. OnPeerClosed() then comes when the FIN does, before all is read. For layers that
+  // buffer by themselves (net/socket). Not together with the other.
+  bool leave_data = false;
+
+  friend bool operator==(const Delivery&, const Delivery&) = default;
 };
 
 // A timer of the application on the worker's wheel. Embed or derive; cancel (Worker::Cancel) before destruction.

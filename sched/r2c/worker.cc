@@ -387,6 +387,7 @@ void Worker::DeliverReadable(tcp::Connection& connection, const Attachment& atta
     counters_.reads_held.Increment();
     return;
   }
+  if (attachment.delivery.leave_data) return attachment.handler->OnReadable(connection, {});
   zbuf::ZChain data = connection.Read();
   if (!data.empty()) attachment.handler->OnReadable(connection, std::move(data));
 }
@@ -395,22 +396,27 @@ void Worker::DeliverReadable(tcp::Connection& connection, const Attachment& atta
 
 Worker::Attachment* Worker::Attach(Handler& handler, const Delivery& delivery) {
   for (Attachment& attachment : attachments_) {
-    if (attachment.handler == &handler &&
-        attachment.delivery.hold_reads_while_send_full == delivery.hold_reads_while_send_full) {
-      return &attachment;
-    }
+    if (attachment.handler == &handler && attachment.delivery == delivery) return &attachment;
   }
   attachments_.push_back({&handler, delivery});
   return &attachments_.back();
 }
 
 absl::Status Worker::Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery, uint32_t backlog) {
+  return Listen(local, handler, delivery, {.backlog = backlog}).status();
+}
+
+absl::StatusOr<tcp::Listener*> Worker::Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery,
+                                              tcp::ListenOptions options) {
   thread_.Check("Worker::Listen");
-  absl::StatusOr<tcp::Listener*> listener =
-      parts_.stack->Listen(local, {.backlog = backlog, .owner = Attach(handler, delivery)});
-  if (!listener.ok()) return listener.status();
-  listeners_.push_back(*listener);
-  return absl::OkStatus();
+  options.owner = Attach(handler, delivery);
+  absl::StatusOr<tcp::Listener*> listener = parts_.stack->Listen(local, options);
+  if (listener.ok()) listeners_.push_back(*listener);
+  return listener;
+}
+
+void Worker::StopListening(tcp::Listener* listener) {
+  if (std::erase(listeners_, listener) > 0) parts_.stack->StopListening(listener);
 }
 
 void Worker::StopListening() {
@@ -425,6 +431,16 @@ absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& remote, H
   if (!source.ok()) return source.status();
   absl::StatusOr<tcp::Connection*> connection =
       parts_.stack->Connect({*source, 0}, remote, Attach(handler, delivery), now_);
+  if (connection.ok()) FollowRoute(**connection);
+  return connection;
+}
+
+absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& local, const wire::Endpoint& remote,
+                                                 Handler& handler, const Delivery& delivery,
+                                                 const tcp::ConnectionOptions& options) {
+  thread_.Check("Worker::Connect");
+  absl::StatusOr<tcp::Connection*> connection =
+      parts_.stack->Connect(local, remote, Attach(handler, delivery), now_, options);
   if (connection.ok()) FollowRoute(**connection);
   return connection;
 }

@@ -112,12 +112,23 @@ class Worker {
   // Accepts connections to `port` on `address` (unspecified: any of ours). Errors: as tcp::Stack::Listen.
   absl::Status Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery = {},
                       uint32_t backlog = 1024);
-  // Stops accepting. Established connections stay.
+  // The same, with more to say; options.owner is the worker's. The listener is good until StopListening().
+  absl::StatusOr<tcp::Listener*> Listen(const wire::Endpoint& local, Handler& handler, const Delivery& delivery,
+                                        tcp::ListenOptions options);
+  // Stops accepting: on all ports, or by one listener. Established connections stay.
   void StopListening();
+  void StopListening(tcp::Listener* listener);
   // Connects from the address that the route prefers. OnConnected or OnClosed follows. Errors: as tcp::Stack::Connect,
   // and NotFound when there is no route.
   absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, Handler& handler,
                                            const Delivery& delivery = {});
+  // The same from an address and port (0: any) of the caller's choice, which is one of ours.
+  absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& local, const wire::Endpoint& remote, Handler& handler,
+                                           const Delivery& delivery, const tcp::ConnectionOptions& options);
+  // The address from which `remote` is reached. NotFound: no route.
+  absl::StatusOr<wire::IpAddress> SourceTo(const wire::IpAddress& remote) const {
+    return parts_.egress->SelectSource(remote);
+  }
 
   // One iteration. Returns true when there was something to do.
   bool RunOnce();

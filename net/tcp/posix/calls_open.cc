@@ -69,6 +69,7 @@ CallResult Sockets::Bind(int fd, const sockaddr* address, socklen_t length) {
   if (error != 0) return Failure(error);
   if (socket->phase != Phase::kFresh || socket->bound.has_value()) return Failure(EINVAL);
   if (!local.address.IsUnspecified() && !local.address.v4().IsUnicast()) return Failure(EADDRNOTAVAIL);
+  if (!local.address.IsUnspecified() && !IsOurs(local.address)) return Failure(EADDRNOTAVAIL);
   if (local.port != 0 && PortIsTaken(*socket, local)) return Failure(EADDRINUSE);
   if (local.port == 0) local.port = FreePort();
   socket->bound = local;
@@ -107,7 +108,7 @@ CallResult Sockets::Listen(int fd, int backlog) {
   if (socket->phase != Phase::kFresh) return Failure(EINVAL);
   if (!socket->bound.has_value()) socket->bound = wire::Endpoint{wire::Ipv4Address::Any(), FreePort()};
   const absl::StatusOr<Listener*> listener = StartListening(*socket, backlog);
-  if (!listener.ok()) return Failure(EADDRINUSE);
+  if (!listener.ok()) return Failure(absl::IsPermissionDenied(listener.status()) ? EACCES : EADDRINUSE);
   socket->listener = *listener;
   socket->local = *socket->bound;
   socket->phase = Phase::kListening;

@@ -49,12 +49,15 @@ bool SocketFile::Readable() const {
   return phase == Phase::kDead;
 }
 
-uint32_t SocketFile::send_limit() const { return options.send_buffer_set ? options.send_buffer : kGrownSendBuffer; }
+uint32_t SocketFile::send_limit() const {
+  const uint32_t said = options.send_buffer_set ? options.send_buffer : kGrownSendBuffer;
+  return connection == nullptr ? said : std::min(said, connection->options().send_buffer_bytes);
+}
 
 bool SocketFile::SendQueueHasRoom() const {
   if (connection == nullptr) return true;
   const uint32_t queued = connection->sender().queue().bytes();
-  return queued < send_limit() && send_limit() - queued >= queued / 2 && UnsentIsLow();
+  return queued < send_limit() && send_limit() - queued >= queued / 2 && UnsentIsLow() && connection->send_space() > 0;
 }
 
 bool SocketFile::UnsentIsLow(uint64_t factor) const {

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "luna/net/tcp/posix/file.h"
@@ -12,26 +11,21 @@
 namespace luna::tcp::posix {
 namespace {
 
-class LowestFreeFd final : public FdSource {
- public:
-  int Open() override {
-    int fd = kFirst;
-    while (used_.contains(fd)) ++fd;
-    used_.insert(fd);
-    return fd;
-  }
-  void Close(int fd) override { used_.erase(fd); }
-
- private:
-  static constexpr int kFirst = 3;
-  std::set<int> used_;
-};
+constexpr int kFirstFd = 3;
+constexpr int kMostFds = 1 << 20;
 
 }  // namespace
 
+int LowestFreeFds::Open() {
+  if (free_.empty()) return next_ < end_ ? next_++ : -1;
+  const int fd = free_.top();
+  free_.pop();
+  return fd;
+}
+
 Sockets::Sockets(const Settings& settings, FdSource* fds)
     : settings_(settings),
-      own_fds_(fds == nullptr ? std::make_unique<LowestFreeFd>() : nullptr),
+      own_fds_(fds == nullptr ? std::make_unique<LowestFreeFds>(kFirstFd, kMostFds) : nullptr),
       fds_(fds == nullptr ? *own_fds_ : *fds) {}
 
 Sockets::~Sockets() = default;
@@ -151,6 +145,11 @@ std::shared_ptr<File> Sockets::Find(int fd) const {
   return found == files_.end() ? nullptr : found->second;
 }
 
+bool Sockets::IsEpoll(int fd) const {
+  const auto found = files_.find(fd);
+  return found != files_.end() && found->second->kind == File::Kind::kEpoll;
+}
+
 std::shared_ptr<SocketFile> Sockets::FindSocket(int fd, int* error) const {
   std::shared_ptr<File> file = Find(fd);
   *error = file == nullptr ? EBADF : file->kind != File::Kind::kSocket ? ENOTSOCK : 0;
@@ -190,9 +189,20 @@ Time Sockets::NextWaitDeadline() const {
   return next;
 }
 
-void Sockets::Forget(Stack* stack) {
-  if (stack != nullptr) stack->ForEachConnection([](Connection& connection) { connection.set_context(nullptr); });
-  for (const auto& [fd, file] : files_) fds_.Close(fd);
+void Sockets::ForgetAll(const std::function<void(Connection&)>& abandon) {
+  const auto forget = [&abandon](SocketFile& socket) {
+    if (socket.connection == nullptr) return;
+    socket.connection->set_context(nullptr);
+    abandon(*std::exchange(socket.connection, nullptr));
+  };
+  for (const auto& [fd, file] : files_) {
+    fds_.Close(fd);
+    if (file->kind != File::Kind::kSocket) continue;
+    auto& socket = static_cast<SocketFile&>(*file);
+    for (const auto& waiting : socket.accept_queue) forget(*waiting);
+    forget(socket);
+    if (socket.listener != nullptr) CloseListener(std::exchange(socket.listener, nullptr));
+  }
   files_.clear();
   waits_.clear();
   listening_.clear();

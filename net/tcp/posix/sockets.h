@@ -22,8 +22,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <queue>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -53,6 +55,19 @@ class FdSource {
   // Negative: there is none.
   virtual int Open() = 0;
   virtual void Close(int fd) = 0;
+};
+
+// The lowest free number from `first` on, `most` of them.
+class LowestFreeFds final : public FdSource {
+ public:
+  LowestFreeFds(int first, int most) : next_(first), end_(first + most) {}
+  int Open() override;
+  void Close(int fd) override { free_.push(fd); }
+
+ private:
+  std::priority_queue<int, std::vector<int>, std::greater<>> free_;
+  int next_;
+  const int end_;
 };
 
 class Sockets {
@@ -131,6 +146,8 @@ class Sockets {
                                            const ConnectionOptions& options);
   virtual absl::StatusOr<Listener*> OpenListener(const wire::Endpoint& local, const ListenOptions& options);
   virtual void CloseListener(Listener* listener);
+  // Whether a socket may be bound to it.
+  virtual bool IsOurs(const wire::IpAddress&) const { return true; }
 
   // --- For those below ---
   void Handle(const Event& event);
@@ -138,8 +155,9 @@ class Sockets {
   bool NoteRoom();
   // The earliest end of a wait that is later than now.
   Time NextWaitDeadline() const;
-  // Everything is closed without a word to the peers, and the stack forgets the sockets.
-  void Forget(Stack* stack);
+  // All descriptors are gone, without a word to the peers: `abandon` is called for each connection that was behind one.
+  void ForgetAll(const std::function<void(Connection&)>& abandon);
+  bool IsEpoll(int fd) const;
   Settings& mutable_settings() { return settings_; }
 
  private:

@@ -101,7 +101,7 @@ VirtualHost::Remains VirtualHost::TearDown() {
   if (stack_ != nullptr) {
     remains.connections = stack_->connections();
   }
-  Forget(stack_.get());
+  ForgetAll([](Connection&) {});
   packets_.clear();
   stack_.reset();
   if (slab_ != nullptr) {

@@ -1,0 +1,422 @@
+#include "luna/net/socket/luna_socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "luna/mem/zbuf/zbuf.h"
+#include "luna/net/socket/worker_sockets.h"
+#include "luna/net/tcp/connection.h"
+#include "luna/net/wire/address.h"
+#include "luna/sched/clock/time.h"
+#include "luna/sched/r2c/handler.h"
+#include "luna/sched/r2c/testing/two_hosts.h"
+
+namespace luna::socket {
+namespace {
+
+constexpr uint16_t kPort = 7000;
+
+// Two hosts in one thread: `server_` of b and `client_` of a. Each round of a call that waits steps both, and runs the
+// other side's program, if there is one, between its rounds.
+class LunaSocketTest : public ::testing::Test {
+ protected:
+  explicit LunaSocketTest(const r2c::TwoHostsOptions& options = {}) : hosts_(options) {
+    server_ = std::make_unique<WorkerSockets>(hosts_.b().worker(), OptionsOf(hosts_.b()));
+    client_ = std::make_unique<WorkerSockets>(hosts_.a().worker(), OptionsOf(hosts_.a()));
+    UseSockets(client_.get());
+  }
+  ~LunaSocketTest() override {
+    UseSockets(nullptr);
+    client_.reset();
+    server_.reset();
+    hosts_.RunUntilQuiet(Duration::Seconds(100));
+  }
+
+  WorkerSocketsOptions OptionsOf(r2c::TestHost& host) {
+    WorkerSocketsOptions options;
+    options.iterate = [this] { Step(); };
+    options.interrupted = [this] { return interrupted_; };
+    options.is_ours = [&host](const wire::IpAddress& address) { return address == host.address(); };
+    options.admit = [this](uint16_t) { return admit_; };
+    return options;
+  }
+  void Step() {
+    int rounds = 0;
+    hosts_.RunUntil([&rounds] { return rounds++ > 0; }, Duration::Seconds(10));
+    if (!program_ || std::exchange(in_program_, true)) return;
+    UseSockets(server_.get());
+    program_();
+    UseSockets(client_.get());
+    in_program_ = false;
+  }
+
+  static sockaddr_in Address(const std::string& text, uint16_t port) {
+    sockaddr_in in = {};
+    in.sin_family = AF_INET;
+    in.sin_port = htons(port);
+    EXPECT_EQ(inet_pton(AF_INET, text.c_str(), &in.sin_addr), 1);
+    return in;
+  }
+  static int Bind(int fd, const std::string& address, uint16_t port) {
+    const sockaddr_in in = Address(address, port);
+    return luna_bind(fd, reinterpret_cast<const sockaddr*>(&in), sizeof(in));
+  }
+  static int Connect(int fd, uint16_t port = kPort) {
+    const sockaddr_in in = Address("10.0.0.2", port);
+    return luna_connect(fd, reinterpret_cast<const sockaddr*>(&in), sizeof(in));
+  }
+  static int Socket(int flags = 0) { return luna_socket(AF_INET, SOCK_STREAM | flags, 0); }
+  // On the server's side.
+  int Listener(uint16_t port = kPort, int backlog = 100) {
+    UseSockets(server_.get());
+    const int fd = Socket(SOCK_NONBLOCK);
+    EXPECT_EQ(Bind(fd, "0.0.0.0", port), 0);
+    EXPECT_EQ(luna_listen(fd, backlog), 0);
+    UseSockets(client_.get());
+    return fd;
+  }
+  // A connection: the client's end, and the server's, which does not block.
+  std::pair<int, int> Connected() {
+    if (listener_ < 0) listener_ = Listener();
+    const int fd = Socket();
+    EXPECT_EQ(Connect(fd), 0);
+    UseSockets(server_.get());
+    int accepted = -1;
+    for (int i = 0; i < 100 && accepted < 0; ++i) accepted = luna_accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK);
+    UseSockets(client_.get());
+    EXPECT_GE(accepted, 0);
+    return {fd, accepted};
+  }
+  static int Watch(int epoll, int fd, uint32_t events, uint64_t data) {
+    epoll_event event = {.events = events, .data = {.u64 = data}};
+    return luna_epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+  }
+  // The data of what epoll_wait() reports, in its order.
+  static std::vector<uint64_t> Wait(int epoll, int timeout_ms, int capacity = 16) {
+    std::vector<epoll_event> events(static_cast<size_t>(capacity));
+    const int n = luna_epoll_wait(epoll, events.data(), capacity, timeout_ms);
+    std::vector<uint64_t> data;
+    for (int i = 0; i < n; ++i) data.push_back(events[static_cast<size_t>(i)].data.u64);
+    return data;
+  }
+
+  r2c::TwoHosts hosts_;
+  std::unique_ptr<WorkerSockets> server_;
+  std::unique_ptr<WorkerSockets> client_;
+  std::function<void()> program_;
+  absl::Status admit_;
+  bool interrupted_ = false;
+  int listener_ = -1;
+
+ private:
+  bool in_program_ = false;
+};
+
+// The shape of every echo server that was written for epoll.
+class EpollEcho {
+ public:
+  explicit EpollEcho(int listener) : listener_(listener), epoll_(luna_epoll_create1(0)) { Add(listener); }
+  void Turn() {
+    epoll_event events[8];
+    const int n = luna_epoll_wait(epoll_, events, 8, 0);
+    for (int i = 0; i < n; ++i) {
+      const int fd = events[i].data.fd;
+      if (fd == listener_) {
+        const int accepted = luna_accept4(fd, nullptr, nullptr, SOCK_NONBLOCK);
+        if (accepted >= 0) Add(accepted);
+        continue;
+      }
+      char buffer[3000];
+      const ssize_t got = luna_read(fd, buffer, sizeof(buffer));
+      if (got > 0) {
+        ASSERT_EQ(luna_write(fd, buffer, static_cast<size_t>(got)), got);
+      } else if (got == 0) {
+        luna_close(fd);
+        ++closed;
+      }
+    }
+  }
+  int closed = 0;
+
+ private:
+  void Add(int fd) {
+    epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data = {.fd = fd}};
+    ASSERT_EQ(luna_epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event), 0);
+  }
+  const int listener_;
+  const int epoll_;
+};
+
+TEST_F(LunaSocketTest, ABlockingClientAndAnEpollServerExchangeOctetsAndClose) {
+  const int listener = Listener();
+  UseSockets(server_.get());
+  EpollEcho echo(listener);
+  UseSockets(client_.get());
+  program_ = [&echo] { echo.Turn(); };
+
+  const int fd = Socket();
+  ASSERT_GE(fd, WorkerSockets::kFirstFd);
+  ASSERT_EQ(Connect(fd), 0);
+  std::string sent(100'000, '\0'), got(sent.size(), '\0');
+  std::iota(sent.begin(), sent.end(), '\0');
+  ASSERT_EQ(luna_write(fd, sent.data(), sent.size()), static_cast<ssize_t>(sent.size()));
+  ASSERT_EQ(luna_shutdown(fd, SHUT_WR), 0);
+  ASSERT_EQ(luna_recv(fd, got.data(), got.size(), MSG_WAITALL), static_cast<ssize_t>(got.size()));
+  EXPECT_EQ(got, sent);
+  char more;
+  EXPECT_EQ(luna_read(fd, &more, 1), 0) << "the server has closed, too";
+  EXPECT_EQ(luna_close(fd), 0);
+  EXPECT_EQ(echo.closed, 1);
+}
+
+TEST_F(LunaSocketTest, CallsFailAsTheSystemsDo) {
+  EXPECT_EQ(luna_socket(AF_INET6, SOCK_STREAM, 0), -1);
+  EXPECT_EQ(errno, EAFNOSUPPORT);
+  const int fd = Socket();
+  EXPECT_EQ(Bind(fd, "10.9.9.9", 1000), -1);
+  EXPECT_EQ(errno, EADDRNOTAVAIL);
+  EXPECT_EQ(Connect(fd, 81), -1);
+  EXPECT_EQ(errno, ECONNREFUSED);
+  EXPECT_EQ(luna_close(fd), 0);
+  EXPECT_EQ(luna_close(fd), -1);
+  EXPECT_EQ(errno, EBADF);
+  EXPECT_EQ(luna_write(fd, "x", 1), -1);
+  EXPECT_EQ(errno, EBADF);
+  const auto [a, b] = Connected();
+  ASSERT_EQ(luna_shutdown(a, SHUT_WR), 0);
+  EXPECT_EQ(luna_write(a, "x", 1), -1);
+  EXPECT_EQ(errno, EPIPE);
+  UseSockets(nullptr);
+  EXPECT_EQ(Socket(), -1);
+  EXPECT_EQ(errno, ENOSYS);
+}
+
+TEST_F(LunaSocketTest, APortThatIsNotAdmittedIsNotListenedOn) {
+  const int fd = Socket();
+  ASSERT_EQ(Bind(fd, "0.0.0.0", 80), 0);
+  admit_ = absl::PermissionDeniedError("no");
+  EXPECT_EQ(luna_listen(fd, 1), -1);
+  EXPECT_EQ(errno, EACCES);
+  admit_ = absl::AlreadyExistsError("the kernel's");
+  EXPECT_EQ(luna_listen(fd, 1), -1);
+  EXPECT_EQ(errno, EADDRINUSE);
+  admit_ = absl::OkStatus();
+  EXPECT_EQ(luna_listen(fd, 1), 0) << "nothing is left of the attempts";
+}
+
+TEST_F(LunaSocketTest, WaitsEndInTimeAndByInterruption) {
+  const int epoll = luna_epoll_create1(0);
+  const Time start = hosts_.clock().Now();
+  EXPECT_TRUE(Wait(epoll, 100).empty());
+  EXPECT_GE(hosts_.clock().Now() - start, Duration::Milliseconds(100));
+  EXPECT_LE(hosts_.clock().Now() - start, Duration::Milliseconds(101));
+  const auto [a, b] = Connected();
+  const timeval brief = {.tv_sec = 0, .tv_usec = 50'000};
+  ASSERT_EQ(luna_setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof(brief)), 0);
+  char octet;
+  EXPECT_EQ(luna_read(a, &octet, 1), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  interrupted_ = true;
+  epoll_event event;
+  EXPECT_EQ(luna_epoll_wait(epoll, &event, 1, -1), -1);
+  EXPECT_EQ(errno, EINTR);
+}
+
+TEST_F(LunaSocketTest, LevelsLastEdgesComeOnceAndOneShotsNeedRearming) {
+  const auto [a, b] = Connected();
+  UseSockets(server_.get());
+  const int level = luna_epoll_create1(0), edge = luna_epoll_create1(0), once = luna_epoll_create1(0);
+  ASSERT_EQ(Watch(level, b, EPOLLIN, 1), 0);
+  ASSERT_EQ(Watch(edge, b, EPOLLIN | EPOLLET, 2), 0);
+  ASSERT_EQ(Watch(once, b, EPOLLIN | EPOLLONESHOT, 3), 0);
+  EXPECT_TRUE(Wait(level, 0).empty());
+  const auto send = [&, fd = a] {
+    UseSockets(client_.get());
+    ASSERT_EQ(luna_write(fd, "ab", 2), 2);
+    Step();
+    Step();
+    Step();
+    UseSockets(server_.get());
+  };
+  send();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Wait(level, 0), std::vector<uint64_t>{1});
+  EXPECT_EQ(Wait(edge, 0), std::vector<uint64_t>{2});
+  EXPECT_TRUE(Wait(edge, 0).empty());
+  EXPECT_EQ(Wait(once, 0), std::vector<uint64_t>{3});
+  send();
+  EXPECT_EQ(Wait(edge, 0), std::vector<uint64_t>{2});
+  EXPECT_TRUE(Wait(once, 0).empty());
+  epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = 4}};
+  ASSERT_EQ(luna_epoll_ctl(once, EPOLL_CTL_MOD, b, &event), 0);
+  EXPECT_EQ(Wait(once, 0), std::vector<uint64_t>{4});
+  char buffer[4];
+  ASSERT_EQ(luna_read(b, buffer, 4), 4);
+  EXPECT_TRUE(Wait(level, 0).empty());
+  ASSERT_EQ(luna_close(b), 0);
+  EXPECT_TRUE(Wait(level, 0).empty()) << "a closed descriptor leaves its sets";
+}
+
+TEST_F(LunaSocketTest, AFullSendQueueIsAnEdgeWhenThereIsRoomAgain) {
+  const auto [a, b] = Connected();
+  const int flags = luna_fcntl(a, F_GETFL);
+  ASSERT_EQ(luna_fcntl(a, F_SETFL, flags | O_NONBLOCK), 0);
+  const int epoll = luna_epoll_create1(0);
+  ASSERT_EQ(Watch(epoll, a, EPOLLOUT | EPOLLET, 1), 0);
+  EXPECT_EQ(Wait(epoll, 0), std::vector<uint64_t>{1});
+  const std::string much(1 << 20, 'x');
+  size_t sent = 0;
+  // Until the peer's window is full as well: before that acknowledgements make room.
+  for (int quiet = 0; quiet < 20; quiet = Wait(epoll, 1).empty() ? quiet + 1 : 0) {
+    for (ssize_t n; (n = luna_write(a, much.data(), much.size())) > 0;) sent += static_cast<size_t>(n);
+    ASSERT_EQ(errno, EAGAIN);
+    ASSERT_LT(sent, 100u << 20);
+  }
+  size_t got = 0;
+  program_ = [&, fd = b] {
+    std::string buffer(100'000, '\0');
+    const ssize_t n = luna_read(fd, buffer.data(), buffer.size());
+    if (n > 0) got += static_cast<size_t>(n);
+  };
+  EXPECT_EQ(Wait(epoll, 10'000), std::vector<uint64_t>{1});
+  EXPECT_GT(luna_write(a, much.data(), much.size()), 0);
+  EXPECT_GT(got, 0u);
+  EXPECT_LE(got, sent);
+}
+
+TEST_F(LunaSocketTest, DescriptorsOfTheKernelAreInTheSameSetAndNeitherStarves) {
+  const auto [a, b] = Connected();
+  UseSockets(client_.get());
+  const int kernels = eventfd(1, EFD_NONBLOCK);
+  const int epoll = luna_epoll_create1(0);
+  ASSERT_EQ(Watch(epoll, kernels, EPOLLIN, 1), 0);
+  ASSERT_EQ(Watch(epoll, a, EPOLLOUT, 2), 0);
+  EXPECT_EQ(Watch(epoll, kernels, EPOLLIN, 1), -1);
+  EXPECT_EQ(errno, EEXIST);
+  // Both are ready for ever, and there is room for one.
+  std::vector<uint64_t> seen;
+  for (int i = 0; i < 6; ++i) {
+    const std::vector<uint64_t> now = Wait(epoll, 0, 1);
+    ASSERT_EQ(now.size(), 1u);
+    seen.push_back(now[0]);
+  }
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), 1u), 3);
+  EXPECT_EQ(Wait(epoll, 0).size(), 2u);
+  uint64_t value;
+  ASSERT_EQ(luna_read(kernels, &value, sizeof(value)), 8) << "the kernel's read()";
+  EXPECT_EQ(Wait(epoll, 0), std::vector<uint64_t>{2});
+  ASSERT_EQ(luna_close(a), 0);
+  program_ = [kernels] {
+    const uint64_t one = 1;
+    EXPECT_EQ(write(kernels, &one, sizeof(one)), 8);
+  };
+  EXPECT_EQ(Wait(epoll, 1000), std::vector<uint64_t>{1}) << "the only one left";
+  program_ = nullptr;
+  ASSERT_EQ(luna_close(epoll), 0);
+  close(kernels);
+}
+
+TEST_F(LunaSocketTest, PollTakesBothKinds) {
+  const auto [a, b] = Connected();
+  const int kernels = eventfd(0, EFD_NONBLOCK);
+  pollfd fds[3] = {{kernels, POLLIN, 0}, {a, POLLIN, 0}, {a, POLLOUT, 0}};
+  EXPECT_EQ(luna_poll(fds, 3, 0), 1);
+  EXPECT_EQ(fds[2].revents, POLLOUT);
+  EXPECT_EQ(luna_poll(fds, 2, 20), 0);
+  const uint64_t one = 1;
+  ASSERT_EQ(write(kernels, &one, sizeof(one)), 8);
+  EXPECT_EQ(luna_poll(fds, 2, -1), 1);
+  EXPECT_EQ(fds[0].revents, POLLIN);
+  EXPECT_EQ(fds[1].revents, 0);
+  close(kernels);
+}
+
+TEST_F(LunaSocketTest, AWaitCostsWhatHappensNotWhatIsOpen) {
+  constexpr int kConnections = 200;
+  const int epoll = luna_epoll_create1(0);
+  std::vector<std::pair<int, int>> pairs;
+  for (int i = 0; i < kConnections; ++i) {
+    pairs.push_back(Connected());
+    ASSERT_EQ(Watch(epoll, pairs.back().first, EPOLLIN | EPOLLET, static_cast<uint64_t>(i)), 0);
+  }
+  EXPECT_TRUE(Wait(epoll, 0).empty());
+  std::set<uint64_t> seen;
+  UseSockets(server_.get());
+  for (int i = 0; i < kConnections; i += 10) ASSERT_EQ(luna_write(pairs[static_cast<size_t>(i)].second, "x", 1), 1);
+  UseSockets(client_.get());
+  for (int i = 0; i < 50; ++i) {
+    for (const uint64_t which : Wait(epoll, 1)) EXPECT_TRUE(seen.insert(which).second) << which << " twice";
+  }
+  EXPECT_EQ(seen.size(), 20u);
+}
+
+TEST_F(LunaSocketTest, ZeroCopyGoesFromObjToObj) {
+  const auto [a, b] = Connected();
+  const auto [c, d] = Connected();
+  void* octets = nullptr;
+  luna_chain* chain = luna_chain_alloc(5000, &octets);
+  ASSERT_NE(chain, nullptr);
+  std::memset(octets, 'z', 5000);
+  luna_chain* copy = luna_chain_share(chain, 0, 5000);
+  luna_chain* tail = luna_chain_share(chain, 4000, 1000);
+  EXPECT_EQ(luna_chain_share(chain, 4000, 1001), nullptr);
+  iovec slice;
+  ASSERT_EQ(luna_chain_slices(tail, &slice, 1), 1u);
+  EXPECT_EQ(slice.iov_base, static_cast<char*>(octets) + 4000);
+  luna_chain_free(tail);
+  EXPECT_EQ(luna_zc_write(a, &chain, 0), 5000);
+  EXPECT_EQ(chain, nullptr);
+  EXPECT_EQ(luna_zc_write(c, &copy, 0), 5000);
+  for (int i = 0; i < 20; ++i) Step();
+  UseSockets(server_.get());
+  for (const int fd : {b, d}) {
+    std::string got;
+    while (got.size() < 5000) {
+      luna_chain* received;
+      const ssize_t n = luna_zc_read(fd, 3000, &received);
+      ASSERT_GT(n, 0);
+      ASSERT_LE(n, 3000);
+      iovec slices[64];
+      const size_t count = luna_chain_slices(received, slices, 64);
+      for (size_t i = 0; i < count; ++i) got.append(static_cast<char*>(slices[i].iov_base), slices[i].iov_len);
+      luna_chain_free(received);
+    }
+    EXPECT_EQ(got, std::string(5000, 'z'));
+  }
+  luna_chain* none;
+  EXPECT_EQ(luna_zc_read(b, 1, &none), -1);
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_EQ(none, nullptr);
+  UseSockets(client_.get());
+  EXPECT_EQ(luna_chain_alloc(1 << 20, &octets), nullptr);
+  EXPECT_EQ(errno, EMSGSIZE);
+}
+
+TEST_F(LunaSocketTest, SocketsThatGoAwayTakeTheirConnectionsWithThem) {
+  const auto [a, b] = Connected();
+  UseSockets(nullptr);
+  client_.reset();
+  UseSockets(server_.get());
+  char octet;
+  ssize_t n = 0;
+  for (int i = 0; i < 100 && (n = luna_read(b, &octet, 1)) < 0 && errno == EAGAIN; ++i) Step();
+  EXPECT_EQ(n, -1);
+  EXPECT_EQ(errno, ECONNRESET);
+}
+
+}  // namespace
+}  // namespace luna::socket

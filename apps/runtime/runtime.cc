@@ -307,6 +307,9 @@ absl::Status Runtime::InitNetwork() {
 }
 
 absl::Status Runtime::InitWorker() {
+  auto mailbox = r2c::Mailbox::Create();
+  if (!mailbox.ok()) return mailbox.status();
+  mailbox_ = *std::move(mailbox);
   r2c::WorkerParts parts;
   parts.clock = &clock_;
   parts.io = io_;
@@ -317,6 +320,7 @@ absl::Status Runtime::InitWorker() {
   parts.arp = arp_.get();
   parts.resolver = control_plane_.get();
   parts.poller = poller_.get();
+  parts.mailbox = mailbox_.get();
   worker_ = std::make_unique<r2c::Worker>(parts, WorkerOptionsOf(options_));
   if (options_.idle_spin != Duration::Infinite()) {
     stop_waker_ = std::make_unique<StopWaker>();
@@ -331,7 +335,13 @@ absl::Status Runtime::InitWorker() {
 }
 
 StatsSources Runtime::stats_sources() const {
-  return {.stack = *stack_, .slab = *slab_, .io = *io_, .worker = *worker_, .idler = idler_.get(), .drops = drops_};
+  return {.stack = *stack_,
+          .slab = *slab_,
+          .io = *io_,
+          .worker = *worker_,
+          .idler = idler_.get(),
+          .mailbox = mailbox_.get(),
+          .drops = drops_};
 }
 
 absl::Status Runtime::HearKernelsIcmp() {
@@ -358,13 +368,18 @@ absl::Status Runtime::InstallRules() {
   return device_->InstallRules(*plan);
 }
 
+absl::Status Runtime::AdmitPort(uint16_t port) {
+  listen_ports_.push_back(port);
+  absl::Status status = InstallRules();
+  if (status.ok()) return status;
+  listen_ports_.pop_back();
+  return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
+}
+
 absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery) {
   absl::Status status = worker_->Listen({wire::IpAddress(), port}, handler, delivery);
   if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
-  listen_ports_.push_back(port);
-  status = InstallRules();
-  if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
-  return status;
+  return AdmitPort(port);
 }
 
 absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, r2c::Handler& handler,
@@ -378,6 +393,8 @@ bool Runtime::WaitForLink(Duration limit) {
   while (!io_->link_up() && worker_->now() < deadline && !stop.load(std::memory_order_relaxed)) Iterate();
   return io_->link_up();
 }
+
+bool Runtime::StopAsked() { return StopRequested().load(std::memory_order_relaxed); }
 
 void Runtime::Iterate() {
   const bool busy = worker_->RunOnce();
@@ -412,6 +429,7 @@ size_t Runtime::ReleaseAll() {
   stats_printer_.reset();
   idler_.reset();
   worker_.reset();
+  mailbox_.reset();
   stack_.reset();
   egress_.reset();
   arp_.reset();

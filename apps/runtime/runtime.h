@@ -26,6 +26,7 @@
 #include "luna/sched/clock/clock.h"
 #include "luna/sched/r2c/idler.h"
 #include "luna/sched/r2c/kernel_poller.h"
+#include "luna/sched/r2c/mailbox.h"
 #include "luna/sched/r2c/worker.h"
 
 namespace luna::apps {
@@ -48,6 +49,7 @@ class Runtime {
   absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, r2c::Handler& handler,
                                            const r2c::Delivery& delivery = {});
 
+  // `done` is asked after each iteration: with --idle when something happened, and at least ten times a second.
   // Runs until SIGINT, SIGTERM or `done()`, then closes all connections in order and releases the device. Returns the
   // exit code: 0, or 1 when objs did not come home. Afterwards only drops() and the destructor may be called.
   int Run(const std::function<bool()>& done = nullptr);
@@ -57,10 +59,19 @@ class Runtime {
   void RunAndDrain(const std::function<bool()>& done = nullptr, const std::function<void()>& on_stop = nullptr);
   int Finish();
 
+  // One iteration of the worker, and the sleep behind it if --idle says so; for programs with a loop of their own.
+  void Iterate();
+  // SIGINT or SIGTERM has come.
+  static bool StopAsked();
+  // What a listener on `port` needs besides TCP: rules of the device, a reservation in the kernel.
+  absl::Status AdmitPort(uint16_t port);
+
   // Waits until the link has a peer, at most `limit`, or until a signal. False: it has none.
   bool WaitForLink(Duration limit);
 
   r2c::Worker& worker() { return *worker_; }
+  // For calls from other threads. Good until Finish().
+  r2c::Mailbox& mailbox() { return *mailbox_; }
   tcp::Stack& stack() { return *stack_; }
   zbuf::Slab& slab() { return *slab_; }
   Clock& clock() { return clock_; }
@@ -84,8 +95,6 @@ class Runtime {
   absl::Status InitWorker();
   absl::Status HearKernelsIcmp();
   absl::Status InstallRules();
-  // One iteration, and the sleep behind it if there is one.
-  void Iterate();
   // Takes down what holds objs; returns how many are still out.
   size_t ReleaseAll();
 
@@ -111,6 +120,7 @@ class Runtime {
   std::unique_ptr<ip::Ingress> ingress_;
   std::unique_ptr<ip::Egress> egress_;
   std::unique_ptr<tcp::Stack> stack_;
+  std::unique_ptr<r2c::Mailbox> mailbox_;
   std::unique_ptr<r2c::Worker> worker_;
   std::unique_ptr<StopWaker> stop_waker_;
   std::unique_ptr<r2c::KernelSleeper> sleeper_;  // these two: unless the worker spins for ever

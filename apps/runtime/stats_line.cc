@@ -131,6 +131,10 @@ std::string StatsLine(const StatsSources& sources) {
     numbers.Add("idle.sleeps", sources.idler->counters().sleeps.value());
     numbers.Add("idle.slept_ns", sources.idler->counters().slept_ns.value());
   }
+  if (sources.mailbox != nullptr) {
+    numbers.Add("mailbox.delivered", sources.mailbox->counters().delivered.value());
+    numbers.Add("mailbox.wakes", sources.mailbox->counters().wakes.value());
+  }
   sources.drops.ForEachNonZero([&numbers](stats::DropReason reason, uint64_t count) {
     numbers.Add(absl::StrCat("drop.", stats::DropReasonName(reason)), count);
   });

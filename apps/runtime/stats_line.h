@@ -15,6 +15,7 @@
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/time.h"
 #include "luna/sched/r2c/idler.h"
+#include "luna/sched/r2c/mailbox.h"
 #include "luna/sched/r2c/worker.h"
 
 namespace luna::apps {
@@ -25,7 +26,8 @@ struct StatsSources {
   const zbuf::Slab& slab;
   const pmd::PacketIo& io;
   const r2c::Worker& worker;
-  const r2c::Idler* idler;  // null: it spins for ever
+  const r2c::Idler* idler;      // null: it spins for ever
+  const r2c::Mailbox* mailbox;  // null: there is none
   const stats::DropCounters& drops;
 };
 

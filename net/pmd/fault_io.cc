@@ -12,6 +12,12 @@ namespace {
 
 enum Purpose : uint64_t { kDrop, kDuplicate, kCorrupt, kCorruptBit, kDelay };
 
+// Frames that are held back come with later bursts, of which the device's descriptor knows nothing.
+Capabilities WithoutDescriptor(Capabilities capabilities) {
+  capabilities.poll_fd = -1;
+  return capabilities;
+}
+
 Capabilities WithoutTxOffload(Capabilities capabilities) {
   capabilities.tx_ip_checksum = false;
   capabilities.tx_tcp_checksum = false;
@@ -28,7 +34,7 @@ FaultPacketIo::FaultPacketIo(PacketIo& inner, zbuf::Slab& slab, FaultOptions opt
       slab_(slab),
       options_(options),
       offload_hidden_(options.transmit.corrupt > 0),
-      capabilities_(offload_hidden_ ? WithoutTxOffload(inner.capabilities()) : inner.capabilities()),
+      capabilities_(WithoutDescriptor(offload_hidden_ ? WithoutTxOffload(inner.capabilities()) : inner.capabilities())),
       receive_draws_(options.seed),
       transmit_draws_(~options.seed) {}
 

@@ -67,6 +67,9 @@ class PacketIo {
   // until nothing is outstanding. Returns the number of frames that the device still holds for transmission.
   virtual size_t Reclaim() = 0;
 
+  // The loop has slept, so long: what a device does once in so many iterations may be due. Without effect by default.
+  virtual void OnSlept(Duration slept) { (void)slept; }
+
   // False while the link has no peer (memif not connected, carrier down). Frames may be refused or lost meanwhile.
   virtual bool link_up() const = 0;
 

@@ -74,6 +74,7 @@ class PacketSocketIo final : public PacketIo {
   size_t TransmitBurst(absl::Span<Packet> packets) override;
   // Nothing is ever outstanding. Now and then looks at the link and at what the kernel dropped.
   size_t Reclaim() override;
+  void OnSlept(Duration) override { reclaims_until_look_ = 1; }
   // As of the last look.
   bool link_up() const override { return link_up_; }
   const Capabilities& capabilities() const override { return capabilities_; }

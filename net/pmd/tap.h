@@ -83,6 +83,7 @@ class TapPacketIo final : public PacketIo {
   size_t TransmitBurst(absl::Span<Packet> packets) override;
   // Nothing is ever outstanding. Looks at the link's state now and then (every time while it is down).
   size_t Reclaim() override;
+  void OnSlept(Duration) override { reclaims_until_look_ = 1; }
   // As of the last look.
   bool link_up() const override { return link_up_; }
   const Capabilities& capabilities() const override { return capabilities_; }

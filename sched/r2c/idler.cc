@@ -23,7 +23,7 @@ constexpr size_t kMostDescriptors = 4;
 
 KernelSleeper::KernelSleeper() { PCHECK(prctl(PR_SET_TIMERSLACK, kTimerSlackNanoseconds, 0, 0, 0) == 0); }
 
-void KernelSleeper::Sleep(absl::Span<const int> fds, Duration timeout) {
+bool KernelSleeper::Sleep(absl::Span<const int> fds, Duration timeout) {
   std::array<pollfd, kMostDescriptors> polled;
   CHECK(fds.size() <= polled.size());
   for (size_t i = 0; i < fds.size(); ++i) polled[i] = {.fd = fds[i], .events = POLLIN, .revents = 0};
@@ -31,6 +31,8 @@ void KernelSleeper::Sleep(absl::Span<const int> fds, Duration timeout) {
                        .tv_nsec = timeout.nanoseconds() % 1'000'000'000};
   const int ready = ppoll(polled.data(), fds.size(), timeout == Duration::Infinite() ? nullptr : &ts, nullptr);
   PCHECK(ready >= 0 || errno == EINTR) << "ppoll";
+  if (ready <= 0 || fds.empty()) return true;
+  return (polled[0].revents & (POLLERR | POLLHUP | POLLNVAL)) == 0 || (polled[0].revents & POLLIN) != 0;
 }
 
 Idler::Idler(Worker& worker, Clock& clock, Sleeper& sleeper, const IdleOptions& options)
@@ -45,6 +47,7 @@ void Idler::Sleep() {
   const Time start = clock_.Now();
   const Time deadline = worker_.NextDeadline();
   Duration timeout = deadline.is_infinite() ? Duration::Infinite() : deadline - start;
+  timeout = std::min(timeout, options_.longest_sleep);
   if (device_fd_ < 0)
     timeout = std::min({timeout, options_.longest_nap, std::max(kShortestSleep, (start - last_busy_) / 8)});
   if (timeout < kShortestSleep) return;
@@ -53,10 +56,12 @@ void Idler::Sleep() {
   if (mailbox != nullptr && !mailbox->PrepareToSleep()) return;
   const std::array<int, 3> fds = {device_fd_, poller == nullptr ? -1 : poller->fd(),
                                   mailbox == nullptr ? -1 : mailbox->fd()};
-  sleeper_.Sleep(fds, timeout);
+  if (!sleeper_.Sleep(fds, timeout)) device_fd_ = -1;
   if (mailbox != nullptr) mailbox->Awake();
   counters_.sleeps.Increment();
-  counters_.slept_ns.Add(static_cast<uint64_t>((clock_.Now() - start).nanoseconds()));
+  const Duration slept = clock_.Now() - start;
+  counters_.slept_ns.Add(static_cast<uint64_t>(slept.nanoseconds()));
+  worker_.io().OnSlept(slept);
 }
 
 }  // namespace luna::r2c

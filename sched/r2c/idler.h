@@ -25,6 +25,10 @@ struct IdleOptions {
   Duration spin = Duration::Infinite();
   // The longest sleep on a device that cannot wake us. To look once takes some 20 us of CPU.
   Duration longest_nap = Duration::Milliseconds(4);
+  // And on one that can: then the loop looks at what wakes nobody, such as the link's state, and memory that other
+  // threads have freed. Deadlines that the worker does not know of (a limit in the program's own loop) are late by
+  // that.
+  Duration longest_sleep = Duration::Milliseconds(100);
 };
 
 // Where the thread sleeps: the seam for tests.
@@ -32,15 +36,16 @@ class Sleeper {
  public:
   virtual ~Sleeper() = default;
   // Until one of `fds` is readable (negative ones are left out), a signal arrives, or `timeout` is over. Infinite(): no
-  // timeout. May return early.
-  virtual void Sleep(absl::Span<const int> fds, Duration timeout) = 0;
+  // timeout. May return early. False: the first one is in error and will never be readable, as when an interface was
+  // deleted; it would end every sleep at once.
+  virtual bool Sleep(absl::Span<const int> fds, Duration timeout) = 0;
 };
 
 // The kernel's ppoll(). Asks for a timer slack of a microsecond, for the calling thread, when it is made.
 class KernelSleeper final : public Sleeper {
  public:
   KernelSleeper();
-  void Sleep(absl::Span<const int> fds, Duration timeout) override;
+  bool Sleep(absl::Span<const int> fds, Duration timeout) override;
 };
 
 class Idler {
@@ -57,6 +62,7 @@ class Idler {
     }
   }
 
+  // All-time counts.
   struct Counters {
     stats::Counter sleeps;
     stats::Counter slept_ns;
@@ -70,7 +76,7 @@ class Idler {
   Clock& clock_;
   Sleeper& sleeper_;
   const IdleOptions options_;
-  const int device_fd_;
+  int device_fd_;  // negative: the device cannot wake us
   Time last_busy_;
   Counters counters_;
 };

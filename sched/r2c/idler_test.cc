@@ -21,12 +21,14 @@ constexpr Duration kStep = Duration::Microseconds(1);
 class FakeSleeper final : public Sleeper {
  public:
   explicit FakeSleeper(FakeClock& clock) : clock_(clock) {}
-  void Sleep(absl::Span<const int> fds, Duration timeout) override {
+  bool Sleep(absl::Span<const int> fds, Duration timeout) override {
     descriptors.assign(fds.begin(), fds.end());
     timeouts.push_back(timeout);
     starts.push_back(clock_.Now());
     clock_.Advance(timeout == Duration::Infinite() ? Duration::Seconds(86400) : timeout);
+    return descriptor_works;
   }
+  bool descriptor_works = true;
   std::vector<int> descriptors;
   std::vector<Duration> timeouts;
   std::vector<Time> starts;
@@ -94,7 +96,31 @@ TEST_F(IdlerTest, SpinsFirstAndThenSleepsUntilTheDeviceOrATimerHasSomething) {
   Run(idler, 45);
   EXPECT_EQ(sleeper_.timeouts.size(), 1u) << "there was work: it spins again first";
   Run(idler, 10);
-  EXPECT_EQ(sleeper_.timeouts.back(), Duration::Infinite()) << "no timer is armed";
+  EXPECT_EQ(sleeper_.timeouts.back(), IdleOptions().longest_sleep) << "no timer is armed";
+}
+
+TEST_F(IdlerTest, NapsOnceTheDevicesDescriptorIsBroken) {
+  Run(*std::make_unique<Idler>(host_.worker(), clock_, sleeper_, IdleOptions()), 5);  // the announcement has left
+  Idler idler(host_.worker(), clock_, sleeper_, {.spin = Duration::Zero()});
+  sleeper_.descriptor_works = false;
+  Run(idler, 3);
+  EXPECT_EQ(sleeper_.descriptors[0], -1);
+  EXPECT_LE(sleeper_.timeouts.back(), IdleOptions().longest_nap);
+}
+
+// What is left with the device goes on by Reclaim(), of which no descriptor knows.
+TEST_F(IdlerTest, SleepsBrieflyWhileTheDeviceHoldsFrames) {
+  Run(*std::make_unique<Idler>(host_.worker(), clock_, sleeper_, IdleOptions()), 5);
+  Idler idler(host_.worker(), clock_, sleeper_, {.spin = Duration::Zero()});
+  io_.set_hold_transmits(true);
+  io_.set_link_up(false);
+  Run(idler, 2);
+  io_.set_link_up(true);  // the worker announces itself
+  Run(idler, 3);
+  EXPECT_EQ(sleeper_.timeouts.back(), Duration::Milliseconds(1));
+  io_.CompleteTransmits();
+  Run(idler, 3);
+  EXPECT_EQ(sleeper_.timeouts.back(), IdleOptions().longest_sleep);
 }
 
 TEST_F(IdlerTest, AFrameIsWork) {
@@ -144,9 +170,10 @@ TEST(KernelSleeper, IsWokenByADescriptorAndLeavesOutNegativeOnes) {
   ASSERT_EQ(pipe(ends), 0);
   ASSERT_EQ(write(ends[1], "x", 1), 1);
   KernelSleeper sleeper;
-  sleeper.Sleep({-1, ends[0]}, Duration::Infinite());  // or the test would not end
-  sleeper.Sleep({-1}, Duration::Microseconds(1));
+  EXPECT_TRUE(sleeper.Sleep({-1, ends[0]}, Duration::Infinite()));  // or the test would not end
+  EXPECT_TRUE(sleeper.Sleep({-1}, Duration::Microseconds(1)));
   close(ends[0]);
+  EXPECT_FALSE(sleeper.Sleep({ends[1]}, Duration::Infinite())) << "nobody reads: an error, at once";
   close(ends[1]);
 }
 

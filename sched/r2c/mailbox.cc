@@ -48,9 +48,9 @@ bool Mailbox::PrepareToSleep() {
 }
 
 void Mailbox::Awake() {
-  if (asleep_.exchange(false, std::memory_order_acq_rel)) return;  // nobody has written
+  asleep_.exchange(false, std::memory_order_acq_rel);
   uint64_t posts;
-  // The Post() that saw us asleep may not have written yet: then the next sleep ends early, once.
+  // The Post() that saw us asleep may not have written yet: then the next sleep ends early, once. So this reads always.
   if (read(event_fd_, &posts, sizeof(posts)) == sizeof(posts)) counters_.wakes.Increment();
 }
 

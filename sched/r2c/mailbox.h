@@ -4,11 +4,15 @@
 // Mailbox: how other threads ask a worker to do something. A message is a call that the worker makes on its own thread,
 // between two verbs, where all of its connections, timers and memory may be used:
 //
-//   if (!mailbox.Post([chain = std::move(chain), c](Worker&) mutable { c->Send(std::move(chain)); })) Retry();
+//   if (!mailbox.Post([this, id, chain = std::move(chain)](Worker&) mutable {
+//         if (tcp::Connection* c = Find(id)) c->Send(std::move(chain));  // in a map that OnClosed takes it out of
+//       })) Retry();
 //
 // Bounded: a full mailbox refuses, and the message stays with the caller. Lock-free for both sides; a system call is
-// made only to wake a worker that sleeps. Whoever holds a Connection* across threads has to learn of its OnClosed
-// first: messages behind it must not use it.
+// made only to wake a worker that sleeps. A message must not bring a Connection* along: it may have been destroyed
+// before the message is read.
+//
+// Outlives the worker, and all calls of Post(). Outlived by the slabs whose objs its messages may hold.
 
 #include <atomic>
 #include <cstddef>
@@ -40,6 +44,7 @@ class Mailbox {
 
   // --- The worker's thread only ---
 
+  bool empty() const { return queue_.empty(); }
   // Calls at most `limit` messages, oldest first. Returns how many.
   size_t Deliver(Worker& worker, size_t limit);
 

@@ -1,5 +1,9 @@
 #include "luna/sched/r2c/mailbox.h"
 
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -18,7 +22,7 @@ namespace {
 
 class MailboxTest : public ::testing::Test {
  protected:
-  MailboxTest() {
+  MailboxTest() : io_(memory_.slab(), WithDescriptor(never_ready_)) {
     auto mailbox = Mailbox::Create(64);
     CHECK(mailbox.ok());
     mailbox_ = *std::move(mailbox);
@@ -26,11 +30,23 @@ class MailboxTest : public ::testing::Test {
         std::make_unique<TestHost>(clock_, io_, memory_.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24),
                                    tcp::StackConfig{}, WorkerOptions{.messages = 8}, nullptr, mailbox_.get());
   }
+  ~MailboxTest() override { close(never_ready_); }
   Worker& worker() { return host_->worker(); }
+  // A device that could wake the worker, and does not: it sleeps until a message comes.
+  static pmd::Capabilities WithDescriptor(int fd) {
+    pmd::Capabilities capabilities = pmd::FakePacketIo::DefaultCapabilities();
+    capabilities.poll_fd = fd;
+    return capabilities;
+  }
+  bool HasMailAtDescriptor() const {
+    pollfd p = {mailbox_->fd(), POLLIN, 0};
+    return poll(&p, 1, 0) == 1;
+  }
 
+  const int never_ready_ = eventfd(0, EFD_NONBLOCK);
   MonotonicClock clock_;
   zbuf::TestSlab memory_{16u << 20};
-  pmd::FakePacketIo io_{memory_.slab()};
+  pmd::FakePacketIo io_;
   std::unique_ptr<Mailbox> mailbox_;
   std::unique_ptr<TestHost> host_;
 };
@@ -92,6 +108,18 @@ TEST_F(MailboxTest, WhoSleepsIsToldAndWhoHasMailDoesNotSleep) {
   EXPECT_EQ(mailbox_->counters().wakes.value(), 1u);
 }
 
+// Between finding the worker asleep and waking it, a poster may lose its CPU for as long as it likes.
+TEST_F(MailboxTest, AWakeUpThatComesLateDisturbsOneSleepOnly) {
+  ASSERT_TRUE(mailbox_->PrepareToSleep());
+  mailbox_->Awake();
+  const uint64_t late = 1;
+  ASSERT_EQ(write(mailbox_->fd(), &late, sizeof(late)), 8);
+  ASSERT_TRUE(mailbox_->PrepareToSleep());
+  EXPECT_TRUE(HasMailAtDescriptor());
+  mailbox_->Awake();
+  EXPECT_FALSE(HasMailAtDescriptor());
+}
+
 // A worker that goes to sleep whenever it can, for ever if it is not woken, and threads that post to it. Under
 // --config=tsan this is the proof of the hand-over; a lost wake-up would not end.
 TEST_F(MailboxTest, NoMessageIsLostByAWorkerThatSleeps) {
@@ -102,7 +130,7 @@ TEST_F(MailboxTest, NoMessageIsLostByAWorkerThatSleeps) {
   std::thread loop([&] {
     memory_.slab().BindToCurrentThread();
     KernelSleeper sleeper;
-    Idler idler(worker(), clock_, sleeper, {.spin = Duration::Zero(), .longest_nap = Duration::Infinite()});
+    Idler idler(worker(), clock_, sleeper, {.spin = Duration::Zero(), .longest_sleep = Duration::Infinite()});
     while (called < kThreads * kMessages) idler.AfterIteration(worker().RunOnce());
     EXPECT_GT(idler.counters().sleeps.value(), 0u);
   });

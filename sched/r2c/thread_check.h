@@ -12,28 +12,27 @@ namespace luna::r2c {
 
 class ThreadCheck {
  public:
-#ifdef NDEBUG
-  void Bind() {}
-  void Check(const char*) const {}
-#else
   // From now on the calling thread is the one. The first call decides; another thread's ends the process.
   void Bind() {
+#ifndef NDEBUG
     std::thread::id nobody;
     if (owner_.compare_exchange_strong(nobody, std::this_thread::get_id(), std::memory_order_relaxed)) return;
     Check("the loop");
+#endif
   }
   // `call`: what is being called, for the message. Before Bind() every thread may: objects are made in one thread and
   // run in another.
-  void Check(const char* call) const {
+  void Check([[maybe_unused]] const char* call) const {
+#ifndef NDEBUG
     const std::thread::id owner = owner_.load(std::memory_order_relaxed);
     if (owner == std::thread::id() || owner == std::this_thread::get_id()) return;
     LOG(FATAL) << call
                << " is called from another thread than that of its worker; post a message to the worker's mailbox";
+#endif
   }
 
  private:
-  std::atomic<std::thread::id> owner_{};
-#endif
+  std::atomic<std::thread::id> owner_{};  // in every build, so that builds may be mixed
 };
 
 }  // namespace luna::r2c

@@ -28,7 +28,7 @@ constexpr Duration kLongestLinger = Duration::Milliseconds(100);
 constexpr size_t kFewestFrames = 4;  // that a device gets at once
 
 constexpr uint64_t kIterationsBetweenLooksAtMemory = 8;
-constexpr Duration kSleepWhileMemoryIsShort = Duration::Milliseconds(1);
+constexpr Duration kLookAgain = Duration::Milliseconds(1);
 
 // An error quotes no more than makes 576 octets in all (RFC 1812 §4.3.2.3); some hosts quote a whole segment.
 constexpr size_t kLongestIcmpBytes = 2048;
@@ -74,12 +74,13 @@ bool Worker::RunOnce() {
   }
   bool sending = Transmit();  // answers wait for nothing else
   verbs_.Enter(Verb::kRest);
-  const bool delivered = DeliverTimers() | TakeMessages();
+  bool delivered = DeliverTimers();
+  delivered |= TakeMessages();
   Flush();
   verbs_.Enter(Verb::kRest);
   PollControlPlane();
   sending |= Transmit();
-  parts_.io->Reclaim();
+  device_holds_ = parts_.io->Reclaim() > 0;
   LookAtMemory();
   const int kernel_events = PollKernel();
   parts_.stack->Reap();
@@ -263,7 +264,7 @@ bool Worker::Transmit() {
 
 void Worker::LookAtMemory() {
   parts_.slab->DrainReturns();
-  if (counters_.iterations.value() % kIterationsBetweenLooksAtMemory != 0) return;
+  if (!memory_short_ && counters_.iterations.value() % kIterationsBetweenLooksAtMemory != 0) return;
   memory_short_ = parts_.slab->IsScarce();
   parts_.stack->SetMemoryShort(memory_short_);
 }
@@ -296,7 +297,8 @@ bool Worker::RunAppTimers() {
 }
 
 bool Worker::TakeMessages() {
-  if (parts_.mailbox == nullptr) return false;
+  if (parts_.mailbox == nullptr || parts_.mailbox->empty()) return false;
+  verbs_.Enter(Verb::kDeliver);
   const bool timed = options_.stall_limit != Duration::Infinite();
   const Time start = timed ? parts_.clock->Now() : Time();
   const size_t messages = parts_.mailbox->Deliver(*this, options_.messages);
@@ -420,6 +422,7 @@ void Worker::StopListening(tcp::Listener* listener) {
 }
 
 void Worker::StopListening() {
+  thread_.Check("Worker::StopListening");
   for (tcp::Listener* listener : listeners_) parts_.stack->StopListening(listener);
   listeners_.clear();
 }
@@ -447,8 +450,9 @@ absl::StatusOr<tcp::Connection*> Worker::Connect(const wire::Endpoint& local, co
 
 Time Worker::NextDeadline() const {
   if (parts_.stack->HasOutput() || !frames_.empty()) return now_;
-  const Time memory = memory_short_ ? now_ + kSleepWhileMemoryIsShort : Time::Infinite();  // other threads free some
-  return std::min({parts_.stack->NextDeadline(), parts_.egress->NextDeadline(), wheel_.NextDeadline(), memory});
+  // Other threads free some; Reclaim() goes on with what the device holds.
+  const Time soon = memory_short_ || device_holds_ ? now_ + kLookAgain : Time::Infinite();
+  return std::min({parts_.stack->NextDeadline(), parts_.egress->NextDeadline(), wheel_.NextDeadline(), soon});
 }
 
 void Worker::Run(const std::atomic<bool>& stop) {
@@ -456,6 +460,7 @@ void Worker::Run(const std::atomic<bool>& stop) {
 }
 
 size_t Worker::Drain(Duration limit) {
+  thread_.Check("Worker::Drain");
   StopListening();
   std::vector<tcp::Connection*> open;
   parts_.stack->ForEachConnection([&open](tcp::Connection& connection) { open.push_back(&connection); });

@@ -8,10 +8,11 @@
 //               answer.
 //   batch-r2c   Receive a burst; Ingest all of it; Deliver one event per connection; Flush once.
 // Then, in both, timers, the rest of the output, the device's deferred work, a bounded look at epoll, and Reap. See
-// RunOnce(). Application code runs in Deliver only.
+// RunOnce(). Application code runs in Deliver, in its timers, and when messages and kernel descriptors are looked at.
 //
 // It composes, and owns none of its parts: apps/runtime makes them; tests use fakes.
-// Thread: one, that of the first RunOnce(), for everything. Debug builds check that. Other threads use the Mailbox.
+// Thread: one, that of the first RunOnce(), for everything. Debug builds check the calls of Worker itself, not those of
+// connections. Other threads use the Mailbox.
 
 #include <array>
 #include <atomic>
@@ -76,10 +77,10 @@ struct WorkerOptions {
   size_t events_per_iteration = 1024;  // bound on timer and posted events between two bursts
   int kernel_events = 16;              // bound on kernel events per iteration (LUNA §7.2)
   size_t messages = 64;                // bound on messages of other threads per iteration
-  uint32_t verb_sample = 256;          // one iteration in so many is timed verb by verb (VerbTimer); 0: none
-  // A call into the application that takes longer is a stall: counted, and reported with its connection (null: a
-  // timer's, or those of kernel descriptors, all of one round together) to on_stall, which may be null. Infinite():
-  // calls are not timed, which saves two looks at the clock each.
+  uint32_t verb_sample = 251;          // one iteration in so many is timed verb by verb (VerbTimer); 0: none
+  // A call into the application that takes longer is a stall: counted, and reported with its connection to on_stall,
+  // which may be null, when it is over. No connection: a timer's call, or the sum of a round's messages or of its calls
+  // for kernel descriptors. Infinite(): calls are not timed, which saves two looks at the clock each.
   Duration stall_limit = Duration::Infinite();
   std::function<void(const tcp::Connection* connection, Duration took)> on_stall;
 };
@@ -104,7 +105,7 @@ void UseOffloads(const pmd::Capabilities& device, tcp::StackConfig* config);
 
 class Worker {
  public:
-  // All parts outlive the worker; arp, resolver and poller may be null.
+  // All parts outlive the worker; arp, resolver, poller and mailbox may be null.
   Worker(const WorkerParts& parts, const WorkerOptions& options);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -214,6 +215,7 @@ class Worker {
   VerbTimer verbs_;
   bool was_busy_ = false;      // the last iteration
   bool memory_short_ = false;  // as TCP was told
+  bool device_holds_ = false;  // frames, at the last Reclaim()
   std::vector<pmd::Packet> received_;
   std::array<tcp::Segment, tcp::Stack::kMostPrefetched> segments_;  // of a part of a burst
   std::vector<tcp::Event> events_;                                  // batch: not delivered yet; one per connection

@@ -51,6 +51,7 @@ class SpscRing {
     }
     return &slots_[head & mask_];
   }
+  // Pre: Front() has found one.
   void Pop() {
     const size_t head = head_.load(std::memory_order_relaxed);
     slots_[head & mask_] = T();

@@ -312,6 +312,11 @@ void Queue::ReadDeviceCounters() {
   rx_missed_ = missed;
 }
 
+void Queue::OnSlept(Duration slept) {
+  link_asked_ = 0;
+  if (config_.queue == 0) config_.starter->OnSlept(slept);
+}
+
 bool Queue::link_up() const {
   if (link_asked_++ % kLinkEvery == 0) {
     rte_eth_link link{};

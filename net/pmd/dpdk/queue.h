@@ -58,6 +58,7 @@ class Queue final : public PacketIo {
   size_t TransmitBurst(absl::Span<Packet> packets) override;
   // Counts mbufs, that is slices: 0 exactly when the device holds no frame.
   size_t Reclaim() override;
+  void OnSlept(Duration slept) override;
   // Asks the device every 64th call. A change can be seen that late.
   bool link_up() const override;
   const Capabilities& capabilities() const override { return config_.capabilities; }

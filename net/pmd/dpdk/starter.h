@@ -11,8 +11,11 @@
 // Threads: Start and Stop on the control thread while no queue runs; Keep on the owner of queue 0; started on any. A
 // burst of another queue that is under way during a restart finds the driver disconnected and does nothing.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+
+#include "luna/sched/clock/time.h"
 
 namespace luna::pmd::dpdk {
 
@@ -43,6 +46,11 @@ class Starter {
     }
     KeepSlow();
   }
+  // As many iterations as the loop would have made.
+  void OnSlept(Duration slept) {
+    const int64_t missed = std::min<int64_t>(slept / kIteration, wait_ - 1);
+    wait_ -= static_cast<uint32_t>(std::max<int64_t>(missed, 0));
+  }
 
  private:
   enum State : uint8_t { kStopped, kStarted, kStopping };
@@ -52,6 +60,7 @@ class Starter {
   // CPU).
   static constexpr uint32_t kRetryEvery = 1 << 14;
   static constexpr uint32_t kHandshakePatience = 1 << 24;
+  static constexpr Duration kIteration = Duration::Nanoseconds(200);  // one without a frame
 
   void KeepSlow();
 

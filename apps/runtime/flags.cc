@@ -68,7 +68,7 @@ DEFINE_string(
     "Without work: spin (poll for ever, a whole CPU, the shortest latency), or a time such as 50us: poll so "
     "long, then sleep until the device, a kernel descriptor or a timer has something. Devices that cannot wake "
     "a sleeper (net_memif, net_ring, net_af_packet) are looked at again after an eighth of the time without work, "
-    "4 ms at most.");
+    "8 ms at most.");
 DEFINE_string(stall, "",
               "Count and log each call into the application that takes longer than this, e.g. 10ms; none when empty.");
 DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");

@@ -79,6 +79,7 @@ class Runtime {
   const stats::DropCounters& drops() const { return drops_; }
   // For StatsLine(). Good until Finish().
   StatsSources stats_sources() const;
+  Duration drain_limit() const { return options_.drain_limit; }
   const std::vector<wire::Ipv4Prefix>& addresses() const { return addresses_; }
 
  private:

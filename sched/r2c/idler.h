@@ -23,8 +23,8 @@ namespace luna::r2c {
 struct IdleOptions {
   // Without work the loop goes on so long before it sleeps. Infinite(): for ever.
   Duration spin = Duration::Infinite();
-  // The longest sleep on a device that cannot wake us. To look once takes some 20 us of CPU.
-  Duration longest_nap = Duration::Milliseconds(4);
+  // The longest sleep on a device that cannot wake us. To look once takes some 60 us of a CPU whose caches are cold.
+  Duration longest_nap = Duration::Milliseconds(8);
   // And on one that can: then the loop looks at what wakes nobody, such as the link's state, and memory that other
   // threads have freed. Deadlines that the worker does not know of (a limit in the program's own loop) are late by
   // that.

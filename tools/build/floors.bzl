@@ -42,6 +42,7 @@ FLOORS = {
     "apps/runtime": _ALL,
     # F6
     "apps/echo": _ALL,
+    "apps/httpd": _ALL,
     # Outside the house
     "tools/build": [],
 }
@@ -51,7 +52,7 @@ DRIVER_LIBRARIES = {
     "dpdk": ["net/pmd/dpdk", "flow/bifurcation/dpdk"],
     "libbpf": ["net/pmd/xdp", "flow/bifurcation/xdp"],
     "libmnl": ["ctrl/netlink"],
-    "com_github_gflags_gflags": ["apps/runtime", "apps/echo"],
+    "com_github_gflags_gflags": ["apps/runtime", "apps/echo", "apps/httpd"],
 }
 
 _DEEPEST = 8

@@ -1,0 +1,79 @@
+#include "luna/apps/httpd/request.h"
+
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
+#include "absl/types/span.h"
+
+namespace luna::apps::httpd {
+namespace {
+
+constexpr char kBadRequest[] = "400 Bad Request";
+constexpr char kNotAllowed[] = "405 Method Not Allowed";
+constexpr char kTooLong[] = "431 Request Header Fields Too Large";
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char lower = absl::ascii_tolower(static_cast<unsigned char>(c));
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// False: not a path of ours.
+bool DecodePath(absl::string_view target, std::string* path) {
+  target = target.substr(0, target.find_first_of("?#"));
+  if (!absl::StartsWith(target, "/")) return false;
+  path->clear();
+  for (size_t i = 0; i < target.size(); ++i) {
+    char c = target[i];
+    if (c == '%') {
+      if (i + 2 >= target.size()) return false;
+      const int high = HexDigit(target[i + 1]), low = HexDigit(target[i + 2]);
+      if (high < 0 || low < 0) return false;
+      c = static_cast<char>(high * 16 + low);
+      i += 2;
+    }
+    if (c == '\0') return false;
+    path->push_back(c);
+  }
+  for (const absl::string_view part : absl::StrSplit(*path, '/')) {
+    if (part == "..") return false;
+  }
+  return true;
+}
+
+// Null: they are right.
+const char* ParseHead(const std::vector<absl::string_view>& lines, Request* request) {
+  const std::vector<absl::string_view> words = absl::StrSplit(lines[0], ' ');
+  if (words.size() != 3 || (words[2] != "HTTP/1.1" && words[2] != "HTTP/1.0")) return kBadRequest;
+  if (words[0] != "GET" && words[0] != "HEAD") return kNotAllowed;
+  request->head_only = words[0] == "HEAD";
+  request->keep_alive = words[2] == "HTTP/1.1";
+  if (!DecodePath(words[1], &request->path)) return kBadRequest;
+  for (const absl::string_view line : absl::MakeConstSpan(lines).subspan(1)) {
+    const size_t colon = line.find(':');
+    if (colon == absl::string_view::npos || colon == 0) return kBadRequest;
+    const std::string name = absl::AsciiStrToLower(line.substr(0, colon));
+    const std::string value = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line.substr(colon + 1)));
+    if (name == "connection" && value == "close") request->keep_alive = false;
+    if (name == "connection" && value == "keep-alive") request->keep_alive = true;
+    if ((name == "content-length" && value != "0") || name == "transfer-encoding") return kNotAllowed;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+size_t ParseRequest(absl::string_view bytes, Request* request) {
+  const size_t end = bytes.find("\r\n\r\n");
+  if (end == absl::string_view::npos && bytes.size() < kMostHeadBytes) return 0;
+  if (end == absl::string_view::npos || end + 4 > kMostHeadBytes) {
+    request->error = kTooLong;
+    return bytes.size();
+  }
+  request->error = ParseHead(absl::StrSplit(bytes.substr(0, end), "\r\n"), request);
+  return end + 4;
+}
+
+}  // namespace luna::apps::httpd

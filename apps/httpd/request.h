@@ -1,0 +1,27 @@
+#ifndef LUNA_APPS_HTTPD_REQUEST_H_
+#define LUNA_APPS_HTTPD_REQUEST_H_
+
+// The head of an HTTP/1.1 request (RFC 9112), as far as a server of static files looks at it. No thread, no state.
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace luna::apps::httpd {
+
+struct Request {
+  bool head_only = false;       // HEAD
+  bool keep_alive = false;      // by version and Connection
+  std::string path;             // decoded, without query; begins with '/', and no part of it is ".."
+  const char* error = nullptr;  // else null: the status to answer with, and the connection is to be closed
+};
+
+constexpr size_t kMostHeadBytes = 8192;
+
+// Looks at the front of `bytes`. 0: not yet a whole head. Else so many octets are `*request`, or all are in error.
+size_t ParseRequest(absl::string_view bytes, Request* request);
+
+}  // namespace luna::apps::httpd
+
+#endif  // LUNA_APPS_HTTPD_REQUEST_H_

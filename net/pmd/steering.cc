@@ -1,0 +1,199 @@
+#include "luna/net/pmd/steering.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+#include "luna/net/pmd/decorator.h"
+#include "luna/net/wire/arp.h"
+#include "luna/net/wire/byte_cursor.h"
+#include "luna/net/wire/ethernet.h"
+#include "luna/net/wire/icmpv4.h"
+#include "luna/net/wire/ipv4.h"
+#include "luna/net/wire/parse_result.h"
+
+namespace luna::pmd {
+namespace {
+
+// Ethernet with a tag, IPv4, ICMP, and of the segment that it quotes IPv4 and the ports: 18 + 60 + 8 + 60 + 4.
+constexpr size_t kLookedAt = 150;
+constexpr size_t kPortsBytes = 4;
+constexpr size_t kBurst = 32;
+
+struct Ports {
+  uint16_t source;
+  uint16_t destination;
+};
+
+// Of the TCP segment in `packet`; false: it is none, or a later fragment.
+bool PortsOf(absl::Span<const uint8_t> packet, Ports* ports) {
+  if (packet.size() < wire::Ipv4Header::kSize || packet[0] >> 4 != 4) return false;
+  const size_t header = size_t{packet[0] & 0xfu} * 4;
+  const bool later = (wire::LoadBe16(packet.data() + 6) & 0x1fff) != 0;
+  if (packet[9] != wire::IpProtocol::kTcp || later) return false;
+  if (header < wire::Ipv4Header::kSize || packet.size() < header + kPortsBytes) return false;
+  *ports = {wire::LoadBe16(packet.data() + header), wire::LoadBe16(packet.data() + header + 2)};
+  return true;
+}
+
+// The message of an ICMP error; empty: it is none.
+absl::Span<const uint8_t> QuoteOf(absl::Span<const uint8_t> packet) {
+  if (packet.size() < wire::Ipv4Header::kSize || packet[0] >> 4 != 4) return {};
+  const size_t header = size_t{packet[0] & 0xfu} * 4;
+  if (packet[9] != wire::IpProtocol::kIcmp || packet.size() < header + wire::Icmpv4Header::kSize) {
+    return {};
+  }
+  return packet.subspan(header + wire::Icmpv4Header::kSize);
+}
+
+}  // namespace
+
+std::vector<SteeredRange> SplitRange(uint16_t first, uint16_t last, size_t parts) {
+  const size_t ports = size_t{last} - first + 1;
+  CHECK(first <= last && parts > 0 && ports >= parts) << ports << " ports for " << parts;
+  std::vector<SteeredRange> ranges;
+  for (size_t i = 0; i < parts; ++i) {
+    ranges.push_back({static_cast<uint16_t>(first + i * (ports / parts)),
+                      i + 1 == parts ? last : static_cast<uint16_t>(first + (i + 1) * (ports / parts) - 1)});
+  }
+  return ranges;
+}
+
+// The thread that polls the device.
+class SteeredDevice::First final : public PacketIoDecorator {
+ public:
+  explicit First(SteeredDevice& steered) : PacketIoDecorator(steered.device_), steered_(steered) {}
+
+  size_t ReceiveBurst(absl::Span<Packet> out, Time now) override {
+    steered_.link_up_.store(inner().link_up(), std::memory_order_relaxed);
+    const size_t received = inner().ReceiveBurst(out, now);
+    size_t kept = 0;
+    for (Packet& packet : out.first(received)) {
+      const size_t queue = steered_.QueueOf(packet);
+      if (queue == kEverybody) {
+        for (size_t i = 1; i < steered_.queues(); ++i) Give(i, {packet.data.Share(), packet.rx, packet.tx});
+      } else if (queue != 0) {
+        Give(queue, std::exchange(packet, Packet()));
+        continue;
+      }
+      if (&packet != &out[kept]) out[kept] = std::exchange(packet, Packet());
+      ++kept;
+    }
+    return kept;
+  }
+
+  // Sends what the others have, too.
+  size_t Reclaim() override {
+    size_t waiting = 0;
+    for (size_t i = 1; i < steered_.queues(); ++i) waiting += SendFrom(steered_.rings_[i]->from);
+    return inner().Reclaim() + waiting;
+  }
+
+ private:
+  void Give(size_t queue, Packet packet) {
+    Rings& rings = *steered_.rings_[queue];
+    if (!rings.to.TryPush(std::move(packet))) rings.refused.fetch_add(1, std::memory_order_relaxed);
+  }
+  // A burst of them, so that nobody's flood holds up the loop; returns how many are left.
+  size_t SendFrom(Ring& ring) {
+    for (size_t sent = 0; sent < kBurst; ++sent) {
+      Packet* front = ring.Front();
+      if (front == nullptr || inner().TransmitBurst({front, 1}) == 0) break;
+      ring.Pop();
+    }
+    return ring.size();
+  }
+
+  SteeredDevice& steered_;
+};
+
+class SteeredDevice::Other final : public PacketIo {
+ public:
+  Other(SteeredDevice& steered, size_t queue)
+      : steered_(steered), rings_(*steered.rings_[queue]), capabilities_(steered.device_.capabilities()) {
+    capabilities_.poll_fd = -1;
+  }
+
+  size_t ReceiveBurst(absl::Span<Packet> out, Time now) override {
+    size_t received = 0;
+    while (received < out.size() && rings_.to.TryPop(&out[received])) {
+      out[received].rx.arrival = now;
+      ++stats_.rx_packets;
+      stats_.rx_bytes += out[received].bytes();
+      ++received;
+    }
+    return received;
+  }
+  size_t TransmitBurst(absl::Span<Packet> packets) override {
+    size_t sent = 0;
+    for (; sent < packets.size(); ++sent) {
+      const uint32_t bytes = packets[sent].bytes();
+      if (!rings_.from.TryPush(std::move(packets[sent]))) break;
+      packets[sent] = Packet();
+      ++stats_.tx_packets;
+      stats_.tx_bytes += bytes;
+    }
+    stats_.tx_full += packets.size() - sent;
+    return sent;
+  }
+  size_t Reclaim() override { return rings_.from.size(); }
+  bool link_up() const override { return steered_.link_up_.load(std::memory_order_relaxed); }
+  const Capabilities& capabilities() const override { return capabilities_; }
+  const IoStats& stats() const override {
+    stats_.rx_dropped = rings_.refused.load(std::memory_order_relaxed);
+    return stats_;
+  }
+
+ private:
+  SteeredDevice& steered_;
+  Rings& rings_;
+  Capabilities capabilities_;
+  mutable IoStats stats_;
+};
+
+SteeredDevice::SteeredDevice(PacketIo& device, const SteeringOptions& options) : device_(device) {
+  CHECK(options.queues >= 1 && options.queues < kByPeersPort) << options.queues << " queues";
+  CHECK(options.client_ranges.empty() || options.client_ranges.size() == options.queues);
+  queue_of_port_.fill(kByPeersPort);
+  for (size_t i = 0; i < options.client_ranges.size(); ++i) {
+    const auto [first, last] = options.client_ranges[i];
+    for (uint32_t port = first; port <= last; ++port) queue_of_port_[port] = static_cast<uint8_t>(i);
+  }
+  for (size_t i = 0; i < options.queues; ++i) rings_.push_back(std::make_unique<Rings>(options.ring_frames));
+  queues_.push_back(std::make_unique<First>(*this));
+  for (size_t i = 1; i < options.queues; ++i) queues_.push_back(std::make_unique<Other>(*this, i));
+}
+
+SteeredDevice::~SteeredDevice() = default;
+
+PacketIo& SteeredDevice::queue(size_t i) { return *queues_.at(i); }
+
+size_t SteeredDevice::QueueOfPorts(uint16_t ours, uint16_t peers) const {
+  const uint8_t queue = queue_of_port_[ours];
+  return queue == kByPeersPort ? peers % rings_.size() : queue;
+}
+
+size_t SteeredDevice::QueueOf(const Packet& packet) const {
+  std::array<std::byte, kLookedAt> copy;
+  absl::Span<const std::byte> front = packet.data.empty() ? absl::Span<const std::byte>() : packet.data.front();
+  if (const size_t wanted = std::min<size_t>(kLookedAt, packet.bytes()); front.size() < wanted) {
+    packet.data.CopyTo(absl::MakeSpan(copy).first(wanted));
+    front = absl::MakeConstSpan(copy).first(wanted);
+  }
+  const absl::Span<const uint8_t> frame(reinterpret_cast<const uint8_t*>(front.data()), front.size());
+  wire::EthernetHeader ethernet;
+  if (wire::Parse(frame, &ethernet) != wire::ParseResult::kOk) return 0;
+  const absl::Span<const uint8_t> payload = frame.subspan(std::min(ethernet.size(), frame.size()));
+  if (ethernet.ether_type == wire::EtherType::kArp) {
+    wire::ArpPacket arp;
+    const bool reply = wire::Parse(payload, &arp) == wire::ParseResult::kOk && arp.operation == wire::ArpPacket::kReply;
+    return reply ? kEverybody : 0;
+  }
+  if (ethernet.ether_type != wire::EtherType::kIpv4) return 0;
+  Ports ports;
+  if (PortsOf(payload, &ports)) return QueueOfPorts(ports.destination, ports.source);
+  if (PortsOf(QuoteOf(payload), &ports)) return QueueOfPorts(ports.source, ports.destination);
+  return 0;
+}
+
+}  // namespace luna::pmd

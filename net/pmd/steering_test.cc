@@ -1,0 +1,180 @@
+#include "luna/net/pmd/steering.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/mem/zbuf/zbuf.h"
+#include "luna/net/pmd/testing/fake_packet_io.h"
+#include "luna/net/wire/arp.h"
+#include "luna/net/wire/byte_cursor.h"
+#include "luna/net/wire/ethernet.h"
+#include "luna/net/wire/icmpv4.h"
+#include "luna/net/wire/ipv4.h"
+#include "luna/sched/clock/time.h"
+
+namespace luna::pmd {
+namespace {
+
+constexpr size_t kQueues = 4;
+
+std::vector<uint8_t> Ethernet(uint16_t type, const std::vector<uint8_t>& payload, bool tagged = false) {
+  std::vector<uint8_t> frame(12, 0x02);
+  if (tagged) frame.insert(frame.end(), {0x81, 0x00, 0x00, 0x05});
+  frame.push_back(static_cast<uint8_t>(type >> 8));
+  frame.push_back(static_cast<uint8_t>(type));
+  frame.insert(frame.end(), payload.begin(), payload.end());
+  return frame;
+}
+
+std::vector<uint8_t> Ipv4(uint8_t protocol, const std::vector<uint8_t>& payload, uint16_t fragment = 0) {
+  std::vector<uint8_t> packet(wire::Ipv4Header::kSize);
+  packet[0] = 0x45;
+  packet[3] = static_cast<uint8_t>(wire::Ipv4Header::kSize + payload.size());
+  packet[6] = static_cast<uint8_t>(fragment >> 8);
+  packet[7] = static_cast<uint8_t>(fragment);
+  packet[9] = protocol;
+  packet.insert(packet.end(), payload.begin(), payload.end());
+  return packet;
+}
+
+std::vector<uint8_t> Ports(uint16_t source, uint16_t destination) {
+  std::vector<uint8_t> header(20);
+  wire::StoreBe16(header.data(), source);
+  wire::StoreBe16(header.data() + 2, destination);
+  return header;
+}
+
+std::vector<uint8_t> Tcp(uint16_t source, uint16_t destination) {
+  return Ipv4(wire::IpProtocol::kTcp, Ports(source, destination));
+}
+
+std::vector<uint8_t> IcmpErrorAbout(const std::vector<uint8_t>& packet) {
+  std::vector<uint8_t> message(wire::Icmpv4Header::kSize);
+  message[0] = wire::Icmpv4Header::kDestinationUnreachable;
+  message.insert(message.end(), packet.begin(), packet.begin() + 28);
+  return Ipv4(wire::IpProtocol::kIcmp, message);
+}
+
+std::vector<uint8_t> Arp(uint16_t operation) {
+  std::vector<uint8_t> payload(wire::ArpPacket::kSize);
+  payload[1] = 1;  // Ethernet
+  payload[2] = 8;  // IPv4
+  payload[4] = 6;
+  payload[5] = 4;
+  payload[7] = static_cast<uint8_t>(operation);
+  return payload;
+}
+
+class SteeringTest : public ::testing::Test {
+ protected:
+  // Which queues got how many frames.
+  std::map<size_t, size_t> Steer(const std::vector<uint8_t>& frame) {
+    io_.Push(frame);
+    std::map<size_t, size_t> got;
+    for (size_t i = 0; i < kQueues; ++i) {
+      std::vector<Packet> out(8);
+      const size_t n = device_.queue(i).ReceiveBurst(absl::MakeSpan(out), Time());
+      for (size_t k = 0; k < n; ++k) {
+        EXPECT_EQ(out[k].bytes(), frame.size());
+        EXPECT_EQ(out[k].data.ToString(), std::string(frame.begin(), frame.end()));
+      }
+      if (n > 0) got[i] = n;
+    }
+    return got;
+  }
+  using Queues = std::map<size_t, size_t>;
+
+  zbuf::TestSlab memory_{16u << 20};
+  FakePacketIo io_{memory_.slab()};
+  SteeredDevice device_{io_, {.queues = kQueues, .client_ranges = SplitRange(61440, 65535, kQueues), .ring_frames = 4}};
+};
+
+TEST(SplitRange, CoversEachPortOnce) {
+  for (const size_t parts : {1u, 3u, 8u, 4096u}) {
+    const std::vector<SteeredRange> ranges = SplitRange(61440, 65535, parts);
+    uint32_t next = 61440;
+    for (const SteeredRange& range : ranges) {
+      EXPECT_EQ(range.first, next);
+      EXPECT_GE(range.last, range.first);
+      next = range.last + 1u;
+    }
+    EXPECT_EQ(next, 65536u);
+    EXPECT_EQ(ranges.size(), parts);
+  }
+}
+
+TEST_F(SteeringTest, AnswersGoToTheQueueOfTheirRange) {
+  for (size_t i = 0; i < kQueues; ++i) {
+    const auto port = static_cast<uint16_t>(61440 + i * 1024);
+    EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(80, port))), (Queues{{i, 1}}));
+    EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(81, static_cast<uint16_t>(port + 1023)))), (Queues{{i, 1}}));
+  }
+}
+
+TEST_F(SteeringTest, RequestsGoByThePeersPort) {
+  for (uint16_t port = 1000; port < 1008; ++port) {
+    EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(port, 80))), (Queues{{port % kQueues, 1}}));
+    EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(port, 80), true)), (Queues{{port % kQueues, 1}})) << "tagged";
+  }
+}
+
+TEST_F(SteeringTest, IcmpErrorsGoWhereTheQuotedSegmentCameFrom) {
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, IcmpErrorAbout(Tcp(61440 + 2048, 80)))), (Queues{{2, 1}}));
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, IcmpErrorAbout(Tcp(80, 1003)))), (Queues{{3, 1}}));
+}
+
+TEST_F(SteeringTest, ArpRepliesAreEverybodysAndTheRestIsTheFirstQueues) {
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kArp, Arp(wire::ArpPacket::kReply))),
+            (Queues{{0, 1}, {1, 1}, {2, 1}, {3, 1}}));
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kArp, Arp(wire::ArpPacket::kRequest))), (Queues{{0, 1}}));
+  EXPECT_EQ(Steer(Ethernet(0x86dd, {1, 2, 3})), (Queues{{0, 1}}));
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Ipv4(wire::IpProtocol::kTcp, Ports(1001, 80), 5))), (Queues{{0, 1}}))
+      << "a later fragment has no ports";
+  EXPECT_EQ(Steer({1, 2, 3}), (Queues{{0, 1}}));
+  const std::vector<uint8_t> segment = Ethernet(wire::EtherType::kIpv4, Tcp(1001, 80));
+  for (size_t n = 1; n < 14 + 20 + 4; ++n) {
+    EXPECT_EQ(Steer({segment.begin(), segment.begin() + static_cast<std::ptrdiff_t>(n)}), (Queues{{0, 1}})) << n;
+  }
+}
+
+TEST_F(SteeringTest, FramesInSlicesAreSteeredAlike) {
+  io_.set_receive_slice_bytes(7);
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(1003, 80))), (Queues{{3, 1}}));
+}
+
+TEST_F(SteeringTest, AFullRingDropsAndCounts) {
+  for (int i = 0; i < 6; ++i) io_.Push(Ethernet(wire::EtherType::kIpv4, Tcp(1001, 80)));
+  std::vector<Packet> out(8);
+  EXPECT_EQ(device_.queue(0).ReceiveBurst(absl::MakeSpan(out), Time()), 0u);
+  EXPECT_EQ(device_.queue(1).ReceiveBurst(absl::MakeSpan(out), Time()), 4u);
+  EXPECT_EQ(device_.queue(1).stats().rx_dropped, 2u);
+  EXPECT_EQ(device_.queue(1).stats().rx_packets, 4u);
+}
+
+TEST_F(SteeringTest, WhatOthersSendLeavesWithTheFirstQueuesLoopAndAFullRingRefuses) {
+  std::vector<Packet> frames(6);
+  for (Packet& frame : frames) frame.data = memory_.Chain(std::string(60, 'x'));
+  EXPECT_EQ(device_.queue(2).TransmitBurst(absl::MakeSpan(frames)), 4u);
+  EXPECT_EQ(device_.queue(2).stats().tx_full, 2u);
+  EXPECT_FALSE(frames[4].data.empty()) << "what is refused stays";
+  EXPECT_EQ(device_.queue(2).Reclaim(), 4u);
+  io_.set_transmit_ring(3);
+  EXPECT_EQ(device_.queue(0).Reclaim(), 1u) << "the device is full: one waits";
+  EXPECT_EQ(device_.queue(0).Reclaim(), 0u);
+  EXPECT_EQ(device_.queue(2).Reclaim(), 0u);
+  EXPECT_EQ(io_.stats().tx_packets, 4u);
+}
+
+TEST_F(SteeringTest, TheLinkIsTheDevices) {
+  EXPECT_FALSE(device_.queue(1).link_up()) << "not asked yet";
+  std::vector<Packet> out(1);
+  device_.queue(0).ReceiveBurst(absl::MakeSpan(out), Time());
+  EXPECT_TRUE(device_.queue(1).link_up());
+  EXPECT_EQ(device_.queue(1).capabilities().poll_fd, -1);
+}
+
+}  // namespace
+}  // namespace luna::pmd

@@ -162,6 +162,37 @@ class PlainPlatform final : public Platform {
   std::unique_ptr<zbuf::PageSource> pages_;
 };
 
+// DPDK starts once in a process: between two Runtimes it waits here.
+class EalOfProcess {
+ public:
+  static absl::StatusOr<std::unique_ptr<pmd::dpdk::Eal>> Take(const pmd::dpdk::EalOptions& options) {
+    EalOfProcess& self = Instance();
+    if (self.eal_ == nullptr) {
+      auto eal = pmd::dpdk::Eal::Init(options);
+      if (eal.ok()) self.options_ = options;
+      return eal;
+    }
+    const bool same = self.options_.huge == options.huge && self.options_.pci == options.pci &&
+                      self.options_.memory_mb == options.memory_mb;
+    if (same) return std::move(self.eal_);
+    return absl::FailedPreconditionError(
+        "DPDK was started with other memory or without PCI; it starts once in a process");
+  }
+  static void GiveBack(std::unique_ptr<pmd::dpdk::Eal> eal) {
+    eal->RemoveFiles();
+    Instance().eal_ = std::move(eal);
+  }
+
+ private:
+  static EalOfProcess& Instance() {
+    static auto* const instance = new EalOfProcess;
+    return *instance;
+  }
+
+  std::unique_ptr<pmd::dpdk::Eal> eal_;  // null: not started, or in use
+  pmd::dpdk::EalOptions options_;
+};
+
 // DPDK's devices. A PCI device gets memory from DPDK's heap, which is mapped for it; a software device takes any.
 class DpdkPlatform final : public Platform {
  public:
@@ -175,7 +206,7 @@ class DpdkPlatform final : public Platform {
     eal_options.huge = options.huge == HugePages::kOn    ? pmd::dpdk::Huge::kOn
                        : options.huge == HugePages::kOff ? pmd::dpdk::Huge::kOff
                                                          : pmd::dpdk::Huge::kAuto;
-    auto eal = pmd::dpdk::Eal::Init(eal_options);
+    auto eal = EalOfProcess::Take(eal_options);
     if (!eal.ok() && options.huge == HugePages::kOn && absl::IsResourceExhausted(eal.status())) {
       return absl::Status(eal.status().code(), absl::StrCat("--huge=on: ", eal.status().message(),
                                                             "; or say --huge=auto to do without hugepages"));
@@ -190,6 +221,10 @@ class DpdkPlatform final : public Platform {
     return platform;
   }
 
+  ~DpdkPlatform() override {
+    pages_.reset();
+    EalOfProcess::GiveBack(std::move(eal_));
+  }
   zbuf::PageSource& pages() override { return *pages_; }
   bool device_is_memory() const override { return is_memory_; }
   absl::StatusOr<std::unique_ptr<Device>> OpenDevice(zbuf::Arena&, zbuf::Slab& slab) override {

@@ -70,14 +70,19 @@ void CheckLinesForPipe(Runtime& runtime) {
   close(ends[0]);
 }
 
-// One test: DPDK starts once in a process. net_null is a device that sends nowhere and receives nothing.
-TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
+// net_null is a device that sends nowhere and receives nothing.
+RuntimeOptions OnNothing() {
   RuntimeOptions options;
   options.device = "net_null0";
   options.addresses = {wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 2), 24)};
   options.huge = HugePages::kOff;
   options.memory_mb = 32;
   options.drain_limit = Duration::Milliseconds(1);
+  return options;
+}
+
+TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
+  RuntimeOptions options = OnNothing();
   options.idle_spin = Duration::Seconds(100);
   absl::StatusOr<std::unique_ptr<Runtime>> created = Runtime::Create(options);
   ASSERT_TRUE(created.ok()) << created.status();
@@ -94,7 +99,7 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   EXPECT_FALSE(runtime.Connect({wire::Ipv4Address(10, 0, 0, 2), 80}, handler).ok()) << "to ourselves";
 
   const absl::StatusOr<std::unique_ptr<Runtime>> second = Runtime::Create(options);
-  EXPECT_FALSE(second.ok()) << "DPDK started twice";
+  EXPECT_FALSE(second.ok()) << "DPDK is in use";
 
   const std::string line = StatsLine(runtime.stats_sources());
   for (const char* part : {"{\"tcp.segments_in\":0,", "\"tcp.connections\":1,", "\"tcp.held_limit_bytes\":16777216,",
@@ -111,6 +116,25 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   runtime.RunAndDrain([&rounds] { return ++rounds > 100; });
   EXPECT_EQ(runtime.Finish(), 1) << "an obj is not home, and the exit code has to say so";
   zbuf::Free(kept);
+}
+
+// The same port, at once, and each obj home each time.
+TEST(Runtime, StartsDrainsStopsAndStartsAgainInOneProcess) {
+  const RuntimeOptions options = OnNothing();
+  for (int i = 0; i < 3; ++i) {
+    absl::StatusOr<std::unique_ptr<Runtime>> runtime = Runtime::Create(options);
+    ASSERT_TRUE(runtime.ok()) << i << ": " << runtime.status();
+    Nobody handler;
+    ASSERT_TRUE((*runtime)->Listen(61441, handler).ok());
+    ASSERT_TRUE((*runtime)->Connect({wire::Ipv4Address(10, 0, 0, 1), 80}, handler).ok());
+    bool told = false;
+    ASSERT_TRUE((*runtime)->mailbox().Post([&told](r2c::Worker&) { told = true; }));
+    (*runtime)->RunAndDrain([&told] { return told; });
+    EXPECT_EQ((*runtime)->Finish(), 0) << i;
+  }
+  RuntimeOptions others = options;
+  others.huge = HugePages::kAuto;
+  EXPECT_EQ(Runtime::Create(others).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

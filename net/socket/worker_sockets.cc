@@ -57,7 +57,8 @@ WorkerSockets::WorkerSockets(r2c::Worker& worker, const WorkerSocketsOptions& op
       fds_(kFirstFd, options.most_files) {}
 
 WorkerSockets::~WorkerSockets() {
-  ForgetAll([](tcp::Connection& connection) { connection.Abort(); });
+  ForgetAll([](tcp::Connection&) {});
+  worker_.Detach(*this);
   worker_.Cancel(wake_timer_);
 }
 

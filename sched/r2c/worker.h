@@ -131,6 +131,9 @@ class Worker {
     return parts_.egress->SelectSource(remote);
   }
 
+  // `handler` goes away: its listeners are closed, its connections aborted, and nothing is delivered to it any more.
+  void Detach(Handler& handler);
+
   // One iteration. Returns true when there was something to do.
   bool RunOnce();
   // Iterations until `*stop` is true, looked at once per iteration.
@@ -206,6 +209,7 @@ class Worker {
   void FollowRoute(tcp::Connection& connection);
   void FollowRoutes();
   Attachment* Attach(Handler& handler, const Delivery& delivery);
+  static Handler& Nobody();
 
   const WorkerParts parts_;
   const WorkerOptions options_;

@@ -196,11 +196,15 @@ absl::StatusOr<std::unique_ptr<Eal>> Eal::Init(const EalOptions& options) {
 }
 
 Eal::~Eal() {
-  CHECK_EQ(ports_open_, 0) << "a Port outlives the Eal";
-  RemoveMemifSocketFiles();
+  RemoveFiles();
   // Not rte_eal_cleanup: in 22.11 it unmaps DPDK's heap while DPDK's own interrupt thread still reads from it, and now
   // and then the process dies there. There is nothing it would clean up: ports are gone, no file was made, and memory
   // goes with the process, which cannot start EAL again anyway.
+}
+
+void Eal::RemoveFiles() {
+  CHECK_EQ(ports_open_, 0) << "a Port outlives the Eal";
+  RemoveMemifSocketFiles();
 }
 
 std::string Eal::LastLog() const { return LastEalLog(); }

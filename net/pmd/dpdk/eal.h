@@ -65,6 +65,9 @@ class Eal {
   std::string LastLog() const;
   void ForgetLog();
 
+  // When all Ports are gone, and this may be used again: removes what sockets of theirs have left in the file system.
+  void RemoveFiles();
+
   // For Port: keeps count of the open ones.
   void PortOpened() { ++ports_open_; }
   void PortClosed() { --ports_open_; }

@@ -68,7 +68,8 @@ TwoHosts::TwoHosts(const TwoHostsOptions& options)
       slab_b_(options.memory_bytes, {.name = "host b"}),
       link_(slab_a_.slab(), slab_b_.slab(), options.wire),
       a_(clock_, link_.a(), slab_a_.slab(), kAddressA, options.tcp, WithModelOfTheEnvironment(options.worker)),
-      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, WithModelOfTheEnvironment(options.worker)) {}
+      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, WithModelOfTheEnvironment(options.worker), nullptr,
+         options.mailbox_b) {}
 
 bool TwoHosts::Step() {
   link_.Advance(clock_.Now());

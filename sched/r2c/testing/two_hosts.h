@@ -70,6 +70,7 @@ struct TwoHostsOptions {
   tcp::StackConfig tcp;  // of both
   WorkerOptions worker;
   size_t memory_bytes = 16u << 20;  // per host
+  Mailbox* mailbox_b = nullptr;     // that of host b's worker
 };
 
 class TwoHosts {

@@ -1,10 +1,14 @@
 // luna-echo: an echo server and a measuring client, on Luna or on the kernel's sockets.
 
+#include <sched.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -12,10 +16,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "gflags/gflags.h"
+#include "glog/logging.h"
 #include "luna/apps/echo/echo_server.h"
 #include "luna/apps/echo/kernel_echo.h"
 #include "luna/apps/echo/luna_client.h"
 #include "luna/apps/echo/pattern.h"
+#include "luna/apps/echo/remote_echo.h"
 #include "luna/apps/echo/workload.h"
 #include "luna/apps/runtime/flags.h"
 #include "luna/apps/runtime/runtime.h"
@@ -28,6 +34,10 @@ DEFINE_uint32(inflight, 1, "client: messages under way per connection, 1 to 6553
 DEFINE_uint32(connections, 1, "client: connections, 1 to 100000.");
 DEFINE_string(duration, "5s", "client: how long to measure.");
 DEFINE_uint64(bytes, 0, "client: stop after this many octets per connection instead of after --duration.");
+DEFINE_uint32(
+    threads, 0,
+    "server: 0: the worker's thread answers; else so many threads of their own, which block without work, and "
+    "the worker's is a core for I/O alone.");
 DEFINE_bool(verify, false, "client: compare every octet that comes back with what was sent.");
 DEFINE_bool(json, false, "client: print one line of JSON instead of a sentence.");
 DEFINE_string(kernel_mode, "block", "with --device=kernel: block (sleep in epoll_wait) or spin (busy-poll it).");
@@ -37,7 +47,7 @@ namespace {
 
 constexpr char kUsage[] = R"(luna-echo - an echo server and a measuring client over Luna's user-space TCP
 
-  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441]
+  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441] [--threads=2]
   luna-echo client --device=DEVICE --address=OURS/PREFIX --connect=SERVER:PORT
                    [--size=64] [--inflight=1] [--connections=1] [--duration=5s] [--verify] [--json]
 
@@ -94,11 +104,52 @@ void PrintListening(const std::string& where) {
   std::fflush(stdout);
 }
 
+// Threads inherit where the worker's is pinned to (--cpu); these go elsewhere if there is another CPU.
+void LeaveCpusOf(const cpu_set_t& workers) {
+  cpu_set_t others;
+  CPU_ZERO(&others);
+  for (long cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF) && cpu < CPU_SETSIZE; ++cpu) {  // NOLINT(google-runtime-int)
+    if (CPU_COUNT(&workers) > 1 || !CPU_ISSET(cpu, &workers)) CPU_SET(cpu, &others);
+  }
+  if (CPU_COUNT(&others) > 0) (void)sched_setaffinity(0, sizeof(others), &others);  // a hint: where it fails, it stays
+}
+
+// A dedicated I/O core.
+int ServeOnThreads(Runtime& runtime, uint16_t port) {
+  auto core = r2c::IoCore::Create(runtime.worker(), {.threads = FLAGS_threads, .hold_reads_while_send_full = true});
+  if (!core.ok()) return ExitWith(core.status());
+  if (absl::Status s = runtime.Listen(port, **core, r2c::IoCore::delivery()); !s.ok()) return ExitWith(s);
+  std::vector<RemoteEcho> echoes(FLAGS_threads);
+  std::vector<std::thread> threads;
+  cpu_set_t workers_cpus;
+  PCHECK(sched_getaffinity(0, sizeof(workers_cpus), &workers_cpus) == 0);
+  for (size_t i = 0; i < echoes.size(); ++i) {
+    threads.emplace_back([&, i] {
+      LeaveCpusOf(workers_cpus);
+      (*core)->thread(i).Run(echoes[i]);
+    });
+  }
+  PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port));
+  runtime.RunAndDrain();
+  (*core)->Stop();
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < echoes.size(); ++i) {
+    threads[i].join();
+    bytes += echoes[i].bytes();
+  }
+  core->reset();
+  const int code = runtime.Finish();
+  std::fprintf(stderr, "%llu octets echoed by %u threads; refused packets: %s\n",
+               static_cast<unsigned long long>(bytes), FLAGS_threads, runtime.drops().ToString().c_str());
+  return code;
+}
+
 int ServeOnLuna() {
   absl::StatusOr<uint16_t> port = PortFromFlags(/*zero_means_any=*/false);
   if (!port.ok()) return ExitWith(port.status());
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
+  if (FLAGS_threads > 0) return ServeOnThreads(**runtime, *port);
   EchoServer echo;
   if (absl::Status s = (*runtime)->Listen(*port, echo, {.hold_reads_while_send_full = true}); !s.ok())
     return ExitWith(s);

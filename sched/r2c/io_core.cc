@@ -230,6 +230,9 @@ bool IoCore::HandOn(uint64_t id, Link& link) {
   };
   if (link.accepted && !tell(ToApp::Kind::kAccepted)) return false;
   link.accepted = false;
+  if (link.credit > 0 && !tell(ToApp::Kind::kCredit, {}, link.credit)) return false;
+  link.credit = 0;
+  if (link.readable && options_.hold_reads_while_send_full && !link.unsent.empty()) return true;
   // Not taken before there is room for it: what stays in TCP closes the window. This thread alone fills the ring.
   if (link.readable && link.thread->to_app_.size() == link.thread->to_app_.capacity()) return false;
   if (std::exchange(link.readable, false)) {
@@ -238,8 +241,6 @@ bool IoCore::HandOn(uint64_t id, Link& link) {
   }
   if (!link.left_over.empty() && link.thread->to_app_.size() == link.thread->to_app_.capacity()) return false;
   if (!link.left_over.empty()) CHECK(tell(ToApp::Kind::kData, std::exchange(link.left_over, {})));
-  if (link.credit > 0 && !tell(ToApp::Kind::kCredit, {}, link.credit)) return false;
-  link.credit = 0;
   if (link.peer_closed && !tell(ToApp::Kind::kPeerClosed)) return false;
   link.peer_closed = false;
   return !link.closed || tell(ToApp::Kind::kClosed);

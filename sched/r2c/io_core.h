@@ -83,7 +83,10 @@ struct IoCoreOptions {
   size_t threads = 1;
   size_t ring_messages = 1024;          // per thread and direction
   size_t send_bytes = size_t{1} << 20;  // credit of a connection
-  int spins = 200;                      // looks of an application thread before it blocks
+  // Delivery::hold_reads_while_send_full, for handlers that answer what they receive: while TCP has no room for what a
+  // connection sends, nothing of it is handed on.
+  bool hold_reads_while_send_full = false;
+  int spins = 200;  // looks of an application thread before it blocks
 };
 
 // The messages between the two sides. Internal.
@@ -162,9 +165,9 @@ class IoCore final : public Handler {
     tcp::Connection* connection;  // null: it has ended
     AppThread* thread;
     bool accepted = true;
+    size_t credit = 0;       // octets that TCP has taken
     zbuf::ZChain left_over;  // of a connection that has ended
     bool readable = false;   // octets may wait in TCP
-    size_t credit = 0;       // octets that TCP has taken
     bool peer_closed = false;
     bool closed = false;
 

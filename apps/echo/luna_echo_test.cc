@@ -52,11 +52,12 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
 }
 
 TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
+  int number = 0;
   // The third: a core for I/O alone, and two threads that answer.
   for (const std::string model : {"--model=inline", "--model=batch", "--threads=2"}) {
     for (const std::string idle : {"--idle=spin", "--idle=20us"}) {
       SCOPED_TRACE(absl::StrCat(model, " ", idle));
-      const std::string socket = absl::StrCat("model", model.substr(2), idle.substr(7));
+      const std::string socket = absl::StrCat("model", ++number);
       Process server(Echo({"server", Memif("server", socket), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32",
                            "--drain=20s", "--stall=20s", model, idle}));
       ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();

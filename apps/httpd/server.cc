@@ -62,7 +62,10 @@ Server::~Server() {
 
 void Server::StopAccepting() {
   if (listener_ >= 0) luna_close(std::exchange(listener_, -1));
-  for (auto& [fd, c] : connections_) c.keep_alive = false;
+  for (auto& [fd, c] : connections_) {
+    c.keep_alive = false;
+    if (c.output.empty() && c.file < 0) SayAll(fd, c);
+  }
 }
 
 bool Server::Turn(int timeout_ms) {
@@ -97,7 +100,8 @@ void Server::Accept() {
 void Server::OnReadable(int fd, Connection& c) {
   char buffer[4096];
   const size_t room = std::min(sizeof(buffer), kMostHeadBytes - c.received.size());
-  const ssize_t n = luna_read(fd, buffer, room);
+  const ssize_t n = luna_read(fd, buffer, c.said_all ? sizeof(buffer) : room);
+  if (c.said_all && (n > 0 || (n < 0 && errno == EAGAIN))) return;
   if (n == 0 || (n < 0 && errno != EAGAIN)) return Close(fd);
   if (n > 0) c.received.append(buffer, static_cast<size_t>(n));
   Advance(fd, c);
@@ -107,7 +111,7 @@ void Server::Advance(int fd, Connection& c) {
   for (;;) {
     if (!SendOutput(fd, c)) return Close(fd);
     if (!c.output.empty() || c.file >= 0) return Watch(fd, c, true);
-    if (!c.keep_alive) return Close(fd);
+    if (!c.keep_alive) return SayAll(fd, c);
     Request request;
     const size_t length = ParseRequest(c.received, &request);
     if (length == 0) return Watch(fd, c, false);
@@ -151,11 +155,12 @@ bool Server::ReadPiece(Connection& c) {
 void Server::Answer(Connection& c, const Request& request) {
   std::string path = options_.root + request.path;
   if (absl::EndsWith(path, "/")) path += "index.html";
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat about = {};
   if (file < 0 || fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
+    const bool too_many = file < 0 && (errno == EMFILE || errno == ENFILE);
+    QueueHead(c, too_many ? "503 Service Unavailable" : "404 Not Found", kPlain, 0);
     if (file >= 0) close(file);
-    QueueHead(c, "404 Not Found", kPlain, 0);
     return;
   }
   const bool body = QueueHead(c, "200 OK", TypeOf(path), static_cast<uint64_t>(about.st_size)) && !request.head_only &&
@@ -208,6 +213,11 @@ void Server::Watch(int fd, Connection& c, bool for_room) {
   c.waits_for_room = for_room;
   epoll_event event = {.events = for_room ? EPOLLOUT : EPOLLIN, .data = {.fd = fd}};
   luna_epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+}
+
+void Server::SayAll(int fd, Connection& c) {
+  if (!std::exchange(c.said_all, true)) luna_shutdown(fd, SHUT_WR);
+  Watch(fd, c, false);
 }
 
 void Server::Close(int fd) {

@@ -57,6 +57,7 @@ class Server {
     off_t end = 0;
     bool keep_alive = true;
     bool waits_for_room = false;
+    bool said_all = false;  // what still comes is dropped, so that no reset overtakes the last answer
   };
   struct CachedFile {
     Chain chain;
@@ -71,12 +72,14 @@ class Server {
   void Advance(int fd, Connection& c);
   // False: the connection is gone.
   bool SendOutput(int fd, Connection& c);
-  // False: no memory now.
+  // False: no memory now, or (then the file is closed) it became shorter.
   bool ReadPiece(Connection& c);
   void Answer(Connection& c, const Request& request);
   bool QueueHead(Connection& c, absl::string_view status, absl::string_view type, uint64_t bytes);
   // Null: not cached.
   luna_chain* Cached(const std::string& path, int file, off_t size, const timespec& modified);
+  // The end of what we send; the peer's end closes.
+  void SayAll(int fd, Connection& c);
   void Watch(int fd, Connection& c, bool for_room);
   void Close(int fd);
 

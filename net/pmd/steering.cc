@@ -82,10 +82,21 @@ class SteeredDevice::First final : public PacketIoDecorator {
     return kept;
   }
 
-  // Sends what the others have, too.
+  // Sends what the others have, too: a burst of each, in turn.
   size_t Reclaim() override {
-    size_t waiting = 0;
-    for (size_t i = 1; i < steered_.queues(); ++i) waiting += SendFrom(steered_.rings_[i]->from);
+    const size_t others = steered_.queues() - 1;
+    for (size_t k = 0; k < others && leaving_.size() < kBurst; ++k) {
+      Ring& ring = steered_.rings_[1 + (turn_ + k) % others]->from;
+      Packet packet;
+      for (size_t n = 0; n < kBurst && ring.TryPop(&packet); ++n) leaving_.push_back(std::exchange(packet, Packet()));
+    }
+    ++turn_;
+    if (!leaving_.empty()) {
+      const size_t sent = inner().TransmitBurst(absl::MakeSpan(leaving_));
+      leaving_.erase(leaving_.begin(), leaving_.begin() + static_cast<std::ptrdiff_t>(sent));
+    }
+    size_t waiting = leaving_.size();
+    for (size_t i = 1; i <= others; ++i) waiting += steered_.rings_[i]->from.size();
     return inner().Reclaim() + waiting;
   }
 
@@ -94,17 +105,10 @@ class SteeredDevice::First final : public PacketIoDecorator {
     Rings& rings = *steered_.rings_[queue];
     if (!rings.to.TryPush(std::move(packet))) rings.refused.fetch_add(1, std::memory_order_relaxed);
   }
-  // A burst of them, so that nobody's flood holds up the loop; returns how many are left.
-  size_t SendFrom(Ring& ring) {
-    for (size_t sent = 0; sent < kBurst; ++sent) {
-      Packet* front = ring.Front();
-      if (front == nullptr || inner().TransmitBurst({front, 1}) == 0) break;
-      ring.Pop();
-    }
-    return ring.size();
-  }
 
   SteeredDevice& steered_;
+  std::vector<Packet> leaving_;  // taken from the others' rings; the device had no room
+  size_t turn_ = 0;
 };
 
 class SteeredDevice::Other final : public PacketIo {

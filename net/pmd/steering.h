@@ -5,7 +5,7 @@
 // would do with flow rules, the thread that polls the device does with a table: so workers that share nothing run on
 // any device, one PacketIo each.
 //
-//   SteeredDevice device(io, slabs, {.queues = 4, .client_ranges = SplitRange(61440, 65535, 4)});
+//   SteeredDevice device(io, {.queues = 4, .client_ranges = SplitRange(61440, 65535, 4)});
 //   device.queue(0)                  // for the thread that polls `io`
 //   device.queue(1) … device.queue(3)
 //
@@ -20,7 +20,8 @@
 //
 // Threads: queue(i) belongs to one thread each. Queue 0's must keep polling: the others' frames leave with it. Where it
 // sleeps, the others' frames wait; it wakes for the device alone. A thread of another queue that sleeps is woken by no
-// descriptor (Capabilities::poll_fd is -1). Ownership: the device outlives this.
+// descriptor (Capabilities::poll_fd is -1). Ownership: the device outlives this, and so
+// do the slabs whose objs may lie in the rings: those of all queues' threads.
 
 #include <array>
 #include <atomic>

@@ -200,8 +200,8 @@ int luna_setsockopt(int fd, int level, int name, const void* value, socklen_t le
 
 int luna_poll(pollfd* fds, nfds_t count, int timeout_ms) {
   // A round first: else a caller whose other descriptors are always ready would keep the loop standing.
-  if (current != nullptr) current->Iterate();
-  const int key = fds != nullptr && count > 0 ? fds[0].fd : -1;
+  if (current != nullptr) current->Round();
+  const int key = fds != nullptr && count > 0 && !IsKernels(fds[0].fd) ? fds[0].fd : -1;
   return AsInt(Run(key, [=](WorkerSockets& s) { return s.Poll(fds, count, timeout_ms); }));
 }
 
@@ -214,7 +214,7 @@ int luna_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) {
 }
 
 int luna_epoll_wait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms) {
-  if (current != nullptr) current->Iterate();
+  if (current != nullptr) current->Round();
   return AsInt(Run(epoll_fd, [=](WorkerSockets& s) { return s.EpollWait(epoll_fd, events, capacity, timeout_ms); }));
 }
 

@@ -7,8 +7,8 @@
  * Returns: as the system call; -1 and errno when it fails. ENOSYS: this thread has no sockets
  * (luna::socket::UseSockets). A descriptor that is not Luna's is handed to the kernel's call of the same name, where
  * one call can serve it. Octets are copied, but by luna_zc_read() and luna_zc_write(). No call raises SIGPIPE. A call
- * that blocks runs the worker meanwhile; a signal that asks the program to stop ends it with EINTR. Thread: the
- * worker's. */
+ * that blocks runs the worker meanwhile; a signal that asks the program to stop ends it with EINTR. Within an
+ * iteration of the worker (a handler, a message, a timer) no call may wait: EDEADLK. Thread: the worker's. */
 
 #include <fcntl.h>
 #include <poll.h>

@@ -49,7 +49,7 @@ class LunaSocketTest : public ::testing::Test {
 
   WorkerSocketsOptions OptionsOf(r2c::TestHost& host) {
     WorkerSocketsOptions options;
-    options.iterate = [this] { Step(); };
+    options.iterate = options.round = [this] { Step(); };
     options.interrupted = [this] { return interrupted_; };
     options.is_ours = [&host](const wire::IpAddress& address) { return address == host.address(); };
     options.admit = [this](uint16_t) { return admit_; };
@@ -298,6 +298,112 @@ TEST_F(LunaSocketTest, AFullSendQueueIsAnEdgeWhenThereIsRoomAgain) {
   EXPECT_LE(got, sent);
 }
 
+// More than the queue holds, by one call that waits and by many that do not, from several pieces.
+TEST_F(LunaSocketTest, EachOctetOfALongWriteArrivesOnce) {
+  std::string much(3'000'000, '\0');
+  uint32_t next = 1;
+  for (char& c : much) c = static_cast<char>((next = next * 1664525 + 1013904223) >> 24);
+  for (const bool blocking : {true, false}) {
+    const auto [a, b] = Connected();
+    if (!blocking) {
+      ASSERT_EQ(luna_fcntl(a, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    }
+    std::string got;
+    program_ = [&got, fd = b] {
+      char buffer[7001];
+      const ssize_t n = luna_read(fd, buffer, sizeof(buffer));
+      if (n > 0) got.append(buffer, static_cast<size_t>(n));
+    };
+    size_t sent = 0;
+    while (sent < much.size()) {
+      iovec pieces[5];
+      size_t at = sent;
+      for (iovec& piece : pieces) {
+        const size_t n = std::min<size_t>(much.size() - at, blocking ? 800'001 : 9'001);
+        piece = {.iov_base = much.data() + at, .iov_len = n};
+        at += n;
+      }
+      const ssize_t n = luna_writev(a, pieces, 5);
+      if (n < 0) {
+        ASSERT_EQ(errno, EAGAIN);
+        Step();
+        continue;
+      }
+      sent += static_cast<size_t>(n);
+    }
+    for (int i = 0; i < 10'000 && got.size() < much.size(); ++i) Step();
+    EXPECT_TRUE(got == much) << blocking << ": " << got.size() << " of " << much.size();
+    program_ = nullptr;
+  }
+}
+
+TEST_F(LunaSocketTest, WhoHasNoDescriptorLeftAcceptsLater) {
+  WorkerSocketsOptions few = OptionsOf(hosts_.b());
+  few.most_files = 2;
+  server_ = std::make_unique<WorkerSockets>(hosts_.b().worker(), few);
+  const int listener = Listener();
+  int clients[2];
+  for (int& fd : clients) {
+    fd = Socket();
+    ASSERT_EQ(Connect(fd), 0);
+  }
+  for (int i = 0; i < 10; ++i) Step();
+  UseSockets(server_.get());
+  const int first = luna_accept(listener, nullptr, nullptr);
+  ASSERT_GE(first, 0);
+  EXPECT_EQ(luna_accept(listener, nullptr, nullptr), -1);
+  EXPECT_EQ(errno, EMFILE);
+  UseSockets(client_.get());
+  for (const int fd : clients) ASSERT_EQ(luna_write(fd, "x", 1), 1);
+  for (int i = 0; i < 10; ++i) Step();
+  UseSockets(server_.get());
+  ASSERT_EQ(luna_close(first), 0);
+  const int second = luna_accept(listener, nullptr, nullptr);
+  ASSERT_GE(second, 0);
+  char octet;
+  EXPECT_EQ(luna_read(second, &octet, 1), 1);
+  UseSockets(client_.get());
+}
+
+TEST_F(LunaSocketTest, ADescriptorThatIsModifiedIsReportedOnce) {
+  const auto [a, b] = Connected();
+  const int epoll = luna_epoll_create1(0), outer = luna_epoll_create1(0);
+  ASSERT_EQ(Watch(epoll, a, EPOLLOUT, 1), 0);
+  for (uint64_t i = 2; i < 6; ++i) {
+    epoll_event event = {.events = EPOLLOUT, .data = {.u64 = i}};
+    ASSERT_EQ(luna_epoll_ctl(epoll, EPOLL_CTL_MOD, a, &event), 0);
+  }
+  EXPECT_EQ(Wait(epoll, 0), std::vector<uint64_t>{5});
+  ASSERT_EQ(luna_epoll_ctl(epoll, EPOLL_CTL_DEL, a, nullptr), 0);
+  ASSERT_EQ(Watch(epoll, a, EPOLLOUT, 6), 0);
+  EXPECT_EQ(Wait(epoll, 0), std::vector<uint64_t>{6});
+  ASSERT_EQ(Watch(outer, epoll, EPOLLIN, 7), 0);
+  EXPECT_EQ(Wait(outer, 0), std::vector<uint64_t>{7});
+  EXPECT_EQ(Watch(epoll, outer, EPOLLIN, 8), -1);
+  EXPECT_EQ(errno, ELOOP);
+}
+
+TEST_F(LunaSocketTest, NoCallWaitsWithinAnIteration) {
+  const auto [a, b] = Connected();
+  class Caller final : public r2c::AppTimer {
+   public:
+    explicit Caller(int fd) : fd_(fd) {}
+    void OnTimer(Time) override {
+      char octet;
+      EXPECT_EQ(luna_read(fd_, &octet, 1), -1);
+      EXPECT_EQ(errno, EDEADLK);
+      ++called;
+    }
+    int called = 0;
+
+   private:
+    const int fd_;
+  } caller(a);
+  hosts_.a().worker().Arm(caller, hosts_.clock().Now());
+  for (int i = 0; i < 10; ++i) Step();
+  EXPECT_EQ(caller.called, 1);
+}
+
 TEST_F(LunaSocketTest, DescriptorsOfTheKernelAreInTheSameSetAndNeitherStarves) {
   const auto [a, b] = Connected();
   UseSockets(client_.get());
@@ -342,6 +448,41 @@ TEST_F(LunaSocketTest, PollTakesBothKinds) {
   EXPECT_EQ(luna_poll(fds, 2, -1), 1);
   EXPECT_EQ(fds[0].revents, POLLIN);
   EXPECT_EQ(fds[1].revents, 0);
+  close(kernels);
+}
+
+// What becomes ready while a call waits ends that, and the wait is no later call's.
+TEST_F(LunaSocketTest, ADescriptorOfTheKernelEndsAWait) {
+  const auto [a, b] = Connected();
+  const int kernels = eventfd(0, EFD_NONBLOCK);
+  const int epoll = luna_epoll_create1(0);
+  ASSERT_EQ(Watch(epoll, kernels, EPOLLIN, 1), 0);
+  int rounds = 0;
+  program_ = [&] {
+    const uint64_t one = 1;
+    if (++rounds % 5 == 0) {
+      EXPECT_EQ(write(kernels, &one, sizeof(one)), 8);
+    }
+  };
+  uint64_t value;
+  for (int i = 0; i < 4; ++i) {
+    pollfd kernels_first[2] = {{kernels, POLLIN, 0}, {a, POLLIN, 0}},
+           ours_first[2] = {{a, POLLIN, 0}, {kernels, POLLIN, 0}};
+    EXPECT_EQ(luna_poll(kernels_first, 2, -1), 1);
+    EXPECT_EQ(kernels_first[0].revents, POLLIN);
+    ASSERT_EQ(read(kernels, &value, sizeof(value)), 8);
+    EXPECT_EQ(luna_poll(ours_first, 2, -1), 1);
+    EXPECT_EQ(ours_first[1].revents, POLLIN);
+    ASSERT_EQ(read(kernels, &value, sizeof(value)), 8);
+    EXPECT_EQ(luna_poll(ours_first, 2, 0), 0);
+    EXPECT_EQ(luna_poll(kernels_first, 2, 0), 0);
+    rounds = 0;
+    EXPECT_EQ(Wait(epoll, -1, 1), std::vector<uint64_t>{1});
+    ASSERT_EQ(read(kernels, &value, sizeof(value)), 8);
+    rounds = 0;
+    EXPECT_TRUE(Wait(epoll, 0, 1).empty());
+  }
+  program_ = nullptr;
   close(kernels);
 }
 

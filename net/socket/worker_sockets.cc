@@ -62,9 +62,10 @@ WorkerSockets::~WorkerSockets() {
   worker_.Cancel(wake_timer_);
 }
 
-void WorkerSockets::Iterate() {
-  if (options_.iterate) {
-    options_.iterate();
+void WorkerSockets::Round() {
+  if (worker_.iterating()) return;
+  if (options_.round) {
+    options_.round();
   } else {
     worker_.RunOnce();
   }
@@ -74,20 +75,28 @@ void WorkerSockets::Iterate() {
 CallResult WorkerSockets::RunUntilReady(int fd, absl::FunctionRef<CallResult()> call) {
   CallResult result = call();
   // Who never waits must not keep the loop standing: a round, and once more.
-  if (result.error == EAGAIN) {
-    Iterate();
+  if (result.error == EAGAIN && !worker_.iterating()) {
+    Round();
     return call();
   }
+  if (!result.would_block) return result;
   while (result.would_block) {
-    if (options_.interrupted && options_.interrupted()) {
-      CancelWait(fd);
-      return Failure(EINTR);
+    if (worker_.iterating() || (options_.interrupted && options_.interrupted())) {
+      const size_t done = ProgressOf(fd);
+      result = done > 0 ? Success(static_cast<int64_t>(done)) : Failure(worker_.iterating() ? EDEADLK : EINTR);
+      break;
     }
     const Time wake = std::min(NextWaitDeadline(), std::exchange(look_again_, Time::Infinite()));
     if (!wake.is_infinite()) worker_.Arm(wake_timer_, wake);
-    Iterate();
+    if (options_.iterate) {
+      options_.iterate();
+      NoteRoom();
+    } else {
+      Round();
+    }
     result = call();
   }
+  CancelWait(fd);
   return result;
 }
 
@@ -135,7 +144,10 @@ CallResult WorkerSockets::EpollWait(int epoll_fd, epoll_event* events, int capac
   };
   kernel_first_ = !kernel_first_;
   int count = kernel_first_ ? ask_kernel(0) : 0;
-  if (count == capacity) return Success(count);
+  if (count == capacity) {
+    CancelWait(epoll_fd);
+    return Success(count);
+  }
   const CallResult ours = Sockets::EpollWait(epoll_fd, events + count, capacity - count, count > 0 ? 0 : timeout_ms);
   if (ours.ok()) count += static_cast<int>(ours.value);
   if (!kernel_first_ && count < capacity) count += ask_kernel(count);
@@ -155,6 +167,7 @@ CallResult WorkerSockets::Poll(pollfd* fds, nfds_t count, int timeout_ms) {
   for (size_t i = 0; i < count; ++i) (is_kernels(all[i]) ? ours : kernels)[i].fd = -1;
   const int ready = poll(kernels.data(), count, 0);
   if (ready < 0) return Failure(errno);
+  if (ready > 0) CancelWait(ours[0].fd);  // it ends now, whatever the rounds before were waiting for
   const CallResult result = Sockets::Poll(ours.data(), count, ready > 0 ? 0 : timeout_ms);
   for (size_t i = 0; i < count; ++i) {
     all[i].revents = static_cast<int16_t>(kernels[i].revents | (ours[i].fd < 0 ? 0 : ours[i].revents));

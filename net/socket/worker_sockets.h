@@ -42,8 +42,11 @@ namespace luna::socket {
 struct WorkerSocketsOptions {
   tcp::posix::SocketDefaults defaults;
   int most_files = 1 << 20;
-  // One round of the loop. Null: Worker::RunOnce(). For those who sleep between rounds, or run several workers.
+  // One round of the loop, and a sleep if nothing was to be done: what a call that waits makes. Null:
+  // Worker::RunOnce().
   std::function<void()> iterate = nullptr;
+  // One without a sleep: what calls make that do not wait. Null: Worker::RunOnce().
+  std::function<void()> round = nullptr;
   // Asked before each round that a call waits for: true ends the call with EINTR. Null: never.
   std::function<bool()> interrupted = nullptr;
   // When a port is listened on: rules of the NIC, reservations. Null: nothing is to be done. PermissionDenied is
@@ -63,11 +66,11 @@ class WorkerSockets final : public tcp::posix::Sockets, private r2c::Handler {
 
   Time now() const override { return worker_.now(); }
   r2c::Worker& worker() { return worker_; }
-  // A round of the loop.
-  void Iterate();
+  // A round of the loop without a sleep. Without effect within one.
+  void Round();
 
-  // Makes `call` until it need not wait, with rounds of the loop in between. `fd`: whose wait is given up when it is
-  // interrupted.
+  // Makes `call` until it need not wait, with rounds of the loop in between. `fd`: under which its wait is known.
+  // Within an iteration of the worker (a handler, a message, a timer) there are none: EDEADLK instead of waiting.
   tcp::posix::CallResult RunUntilReady(int fd, absl::FunctionRef<tcp::posix::CallResult()> call);
 
   // The kernel's descriptors are taken here, too.
@@ -98,6 +101,7 @@ class WorkerSockets final : public tcp::posix::Sockets, private r2c::Handler {
   void OnAccepted(tcp::Connection& c) override { Tell(c, tcp::EventBits::kAccepted); }
   void OnConnected(tcp::Connection& c) override { Tell(c, tcp::EventBits::kConnected); }
   void OnReadable(tcp::Connection& c, zbuf::ZChain) override { Tell(c, tcp::EventBits::kReadable); }
+  void OnUrgent(tcp::Connection& c) override { Tell(c, tcp::EventBits::kUrgent); }
   void OnWritable(tcp::Connection& c) override { Tell(c, tcp::EventBits::kWritable); }
   void OnPeerClosed(tcp::Connection& c) override { Tell(c, tcp::EventBits::kPeerClosed); }
   void OnClosed(tcp::Connection& c, tcp::CloseReason) override { Tell(c, tcp::EventBits::kClosed); }

@@ -31,6 +31,8 @@ class Handler {
   virtual void OnWritable(tcp::Connection&) {}
   // The peer will send no more; all it sent has been delivered. Close this side too, or go on sending.
   virtual void OnPeerClosed(tcp::Connection& connection) { connection.Close(); }
+  // The peer has urgent octets ahead: Connection::urgent_bytes().
+  virtual void OnUrgent(tcp::Connection&) {}
   // The network complains (an ICMP error, or no answer for long): Connection::soft_error() says how. Nothing has ended.
   virtual void OnSoftError(tcp::Connection&) {}
   // The end, exactly once for each accepted connection and each successful Connect() call. The reference is good until

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -72,12 +73,18 @@ bool ThreadGroup::Member::Ready(const absl::Status& status) {
 ThreadGroup::~ThreadGroup() { Stop(); }
 
 void ThreadGroup::Stop() {
-  stop_.store(true, std::memory_order_relaxed);
-  // A full mailbox wakes its worker as well. The flag is seen by whoever takes the message out.
-  for (const auto& member : members_) (void)member->mailbox_->Post([](Worker&) {});
-  for (std::thread& thread : threads_) {
-    if (thread.joinable()) thread.join();
-  }
+  const auto stop = [this](size_t first, size_t end) {
+    for (size_t i = first; i < end; ++i) {
+      members_[i]->stop_.store(true, std::memory_order_relaxed);
+      // A full mailbox wakes its worker as well. The flag is seen by whoever takes the message out.
+      (void)members_[i]->mailbox_->Post([](Worker&) {});
+    }
+    for (size_t i = first; i < std::min(end, threads_.size()); ++i) {
+      if (threads_[i].joinable()) threads_[i].join();
+    }
+  };
+  stop(1, members_.size());
+  stop(0, std::min<size_t>(1, members_.size()));
 }
 
 }  // namespace luna::r2c

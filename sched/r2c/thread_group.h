@@ -4,9 +4,10 @@
 // ThreadGroup: N threads that share nothing, one worker each (LUNA §5.1), and a mailbox for each.
 //
 //   auto group = ThreadGroup::Start({.threads = 4, .cpus = {2, 3, 4, 5}}, [&](ThreadGroup::Member& me) {
-//     … makes slab, stack and worker of its own on device.queue(me.index()), with me.mailbox() among the worker's parts
-//     … if (!me.Ready(status)) return;              // the others wait for the last one; false: somebody failed while
-//     (!me.stop_asked()) worker.RunOnce(); worker.Drain(…);
+//     // Slab, stack and worker of its own on device.queue(me.index()), me.mailbox() among the worker's parts. Then:
+//     if (!me.Ready(status)) return;  // the others wait for the last one; false: somebody failed
+//     while (!me.stop_asked()) { worker.RunOnce(); }
+//     worker.Drain(limit);
 //   });
 //   group->mailbox(2).Post([](Worker& worker) { … });   // any thread, members included
 //
@@ -39,7 +40,7 @@ class ThreadGroup {
    public:
     size_t index() const { return index_; }
     Mailbox& mailbox() const { return *mailbox_; }
-    bool stop_asked() const { return group_->stop_.load(std::memory_order_relaxed); }
+    bool stop_asked() const { return stop_.load(std::memory_order_relaxed); }
     // Once: this member is made, or cannot be. Waits for the others. False: one of them could not; return then.
     bool Ready(const absl::Status& status = absl::OkStatus());
 
@@ -48,6 +49,7 @@ class ThreadGroup {
     ThreadGroup* group_ = nullptr;
     size_t index_ = 0;
     std::unique_ptr<Mailbox> mailbox_;
+    std::atomic<bool> stop_{false};
     bool told_ = false;
   };
   using Body = std::function<void(Member&)>;
@@ -62,7 +64,8 @@ class ThreadGroup {
 
   size_t size() const { return members_.size(); }
   Mailbox& mailbox(size_t i) { return *members_.at(i)->mailbox_; }
-  // stop_asked() is true from now on; wakes those that sleep; returns when all threads have ended.
+  // stop_asked() becomes true, and wakes those that sleep; returns when all threads have ended. The first member hears
+  // of it when the others have ended: it may move their frames (pmd::SteeredDevice), also the last ones.
   void Stop();
 
  private:
@@ -71,7 +74,6 @@ class ThreadGroup {
 
   std::vector<std::unique_ptr<Member>> members_;
   std::vector<std::thread> threads_;
-  std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::condition_variable all_ready_;
   size_t ready_ = 0;     // under mutex_

@@ -56,6 +56,8 @@ Worker::Worker(const WorkerParts& parts, const WorkerOptions& options)
 
 bool Worker::RunOnce() {
   thread_.Bind();
+  DCHECK(!iterating_) << "RunOnce() from within an iteration";
+  iterating_ = true;
   NoteTime(parts_.clock->Now());
   verbs_.Begin(Verb::kReceive, now_);
   const size_t received = ReceiveBurst();
@@ -81,6 +83,7 @@ bool Worker::RunOnce() {
   parts_.stack->Reap();
   verbs_.End();
 
+  iterating_ = false;
   was_busy_ = received > 0 || delivered || sending || kernel_events > 0;
   counters_.iterations.Increment();
   if (was_busy_) counters_.busy_iterations.Increment();
@@ -372,6 +375,7 @@ void Worker::Call(const tcp::Event& event) {
       handler.OnPeerClosed(connection);
     }
   }
+  if (what & EventBits::kUrgent) handler.OnUrgent(connection);
   if (what & EventBits::kSoftError) handler.OnSoftError(connection);
   if (what & EventBits::kClosed) handler.OnClosed(connection, connection.close_reason());
 }

@@ -153,6 +153,8 @@ class Worker {
   }
   // When RunOnce() has something to do even if no frame comes: a lower bound, Time::Infinite() when never.
   Time NextDeadline() const;
+  // Within RunOnce(), which then may not be called: by application code, for one.
+  bool iterating() const { return iterating_; }
   // The time of the iteration under way.
   Time now() const { return now_; }
 
@@ -217,7 +219,8 @@ class Worker {
   size_t transmit_burst_;  // full-sized frames for WorkerOptions::transmit_bytes
   Time now_;
   VerbTimer verbs_;
-  bool was_busy_ = false;      // the last iteration
+  bool was_busy_ = false;  // the last iteration
+  bool iterating_ = false;
   bool memory_short_ = false;  // as TCP was told
   bool device_holds_ = false;  // frames, at the last Reclaim()
   std::vector<pmd::Packet> received_;

@@ -220,13 +220,16 @@ void Sockets::Queue(SocketFile& socket, absl::Span<const iovec> iov, size_t tota
   const SendFlags how = {.more = (flags & MSG_MORE) != 0, .urgent = (flags & MSG_OOB) != 0};
   while (*done < total && connection.sender().queue().bytes() < socket.send_limit() && socket.UnsentIsLow()) {
     const size_t piece = std::min(total - *done, kWritePieceBytes);
-    size_t taken = 0;
+    bool whole = true;
+    size_t sent = 0;
     ForRange(iov, *done, piece, [&](absl::Span<std::byte> bytes) {
-      const bool whole = connection.Send(absl::Span<const std::byte>(bytes), how) == bytes.size();
-      taken += whole ? bytes.size() : 0;
+      if (!whole) return;  // nothing behind a gap
+      const size_t taken = connection.Send(absl::Span<const std::byte>(bytes), how);
+      whole = taken == bytes.size();
+      sent += taken;
     });
-    *done += taken;
-    if (taken != piece) return;
+    *done += sent;
+    if (!whole) return;
   }
 }
 

@@ -125,6 +125,8 @@ CallResult Sockets::Accept(int fd, sockaddr* address, socklen_t* length, int fla
   if (socket->accept_queue.empty()) {
     return Block(Op::kAccept, fd, socket->ReceiveTimeout(0), Failure(EAGAIN));
   }
+  const int accepted_fd = fds_.Open();
+  if (accepted_fd < 0) return Done(Op::kAccept, fd, Failure(EMFILE));  // it goes on waiting
   std::shared_ptr<SocketFile> accepted = std::move(socket->accept_queue.front());
   socket->accept_queue.pop_front();
   socket->listener->Taken();
@@ -132,10 +134,11 @@ CallResult Sockets::Accept(int fd, sockaddr* address, socklen_t* length, int fla
   error = WriteAddress(accepted->remote, address, length);
   if (error != 0) {
     Orphan(*accepted);
+    fds_.Close(accepted_fd);
     return Done(Op::kAccept, fd, Failure(error));
   }
-  const int accepted_fd = AddFile(std::move(accepted));
-  return Done(Op::kAccept, fd, accepted_fd < 0 ? Failure(EMFILE) : Success(accepted_fd));
+  files_[accepted_fd] = std::move(accepted);
+  return Done(Op::kAccept, fd, Success(accepted_fd));
 }
 
 CallResult Sockets::Connect(int fd, const sockaddr* address, socklen_t length) {

@@ -13,6 +13,15 @@
 namespace luna::tcp::posix {
 namespace {
 
+// Whether `file` is an epoll set that holds `wanted`, or holds one that does.
+bool Watches(const File* file, const EpollFile* wanted) {
+  if (file == nullptr || file->kind != File::Kind::kEpoll) return false;
+  if (file == wanted) return true;
+  const auto& items = static_cast<const EpollFile*>(file)->items;
+  return std::any_of(items.begin(), items.end(),
+                     [wanted](const auto& entry) { return Watches(entry.second.file.lock().get(), wanted); });
+}
+
 Duration FromMilliseconds(int timeout_ms) {
   return timeout_ms < 0 ? Duration::Infinite() : Duration::Milliseconds(timeout_ms);
 }
@@ -76,23 +85,26 @@ CallResult Sockets::EpollCtl(int epoll_fd, int operation, int fd, const epoll_ev
     default:
       return Failure(EINVAL);
   }
+  if (operation == EPOLL_CTL_ADD && Watches(target.get(), &epoll)) return Failure(ELOOP);
   target->JoinEpoll(std::static_pointer_cast<EpollFile>(file), fd);
-  epoll.items[fd] = {.file = target, .event = *event};
+  const uint64_t listing = known ? found->second.listing : 0;
+  epoll.items[fd] = {.file = target, .event = *event, .listing = listing};
   epoll.List(fd);
   NoteFullness(target.get());
   return Finish(Success());
 }
 
 // Looks at what was told to be ready, oldest first, and once at each. What is ready as long as it lasts (neither
-// EPOLLET nor EPOLLONESHOT) goes behind the others.
+// EPOLLET nor, until it is armed again, EPOLLONESHOT) goes behind the others.
 int Sockets::CollectEvents(EpollFile& epoll, epoll_event* events, int capacity) {
   int count = 0;
   for (size_t n = epoll.listed.size(); n > 0 && count < capacity; --n) {
-    const int fd = epoll.listed.front();
+    const auto [fd, listing] = epoll.listed.front();
     epoll.listed.pop_front();
     const auto found = epoll.items.find(fd);
-    if (found == epoll.items.end() || !std::exchange(found->second.is_listed, false)) continue;
+    if (found == epoll.items.end() || found->second.listing != listing) continue;
     EpollFile::Item& item = found->second;
+    item.listing = 0;
     const std::shared_ptr<File> file = item.file.lock();
     if (file == nullptr) {
       epoll.items.erase(found);
@@ -109,7 +121,7 @@ int Sockets::CollectEvents(EpollFile& epoll, epoll_event* events, int capacity) 
     } else if ((item.event.events & EPOLLOUT) != 0) {
       NoteFullness(file.get());
     }
-    if (!file->tells || (ready != 0 && (item.event.events & EPOLLET) == 0)) epoll.List(fd);
+    if (!file->tells || (ready != 0 && !item.disarmed && (item.event.events & EPOLLET) == 0)) epoll.List(fd);
   }
   return count;
 }

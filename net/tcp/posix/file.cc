@@ -105,8 +105,9 @@ void File::LeaveEpolls(int fd) {
 
 void EpollFile::List(int fd) {
   const auto found = items.find(fd);
-  if (found == items.end() || std::exchange(found->second.is_listed, true)) return;
-  listed.push_back(fd);
+  if (found == items.end() || found->second.listing != 0) return;
+  found->second.listing = ++listings;
+  listed.push_back({fd, listings});
 }
 
 uint32_t EpollFile::Report(const Item& item) {
@@ -120,9 +121,9 @@ uint32_t EpollFile::Report(const Item& item) {
 }
 
 uint32_t EpollFile::Ready() const {
-  const bool any = std::any_of(listed.begin(), listed.end(), [this](int fd) {
-    const auto found = items.find(fd);
-    return found != items.end() && found->second.is_listed && Report(found->second) != 0;
+  const bool any = std::any_of(listed.begin(), listed.end(), [this](const Listed& entry) {
+    const auto found = items.find(entry.fd);
+    return found != items.end() && found->second.listing == entry.listing && Report(found->second) != 0;
   });
   return any ? kIn : 0;
 }

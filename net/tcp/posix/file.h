@@ -149,7 +149,11 @@ struct EpollFile final : File {
     uint64_t read_edges = 0;  // seen, edge-triggered
     uint64_t write_edges = 0;
     bool disarmed = false;  // EPOLLONESHOT, after its shot
-    bool is_listed = false;
+    uint64_t listing = 0;   // of its entry in `listed`; 0: none
+  };
+  struct Listed {
+    int fd;
+    uint64_t listing;
   };
   // What `item` would report now; 0: nothing.
   static uint32_t Report(const Item& item);
@@ -157,7 +161,8 @@ struct EpollFile final : File {
   void List(int fd);
 
   std::unordered_map<int, Item> items;
-  std::deque<int> listed;  // some of them twice or gone: Item::is_listed
+  std::deque<Listed> listed;  // oldest first; entries whose item has another listing are of items that are gone
+  uint64_t listings = 0;
 };
 
 // Both ends of a pipe share this.

@@ -57,7 +57,7 @@ void Sockets::Handle(const Event& event) {
     socket->phase = SocketFile::Phase::kConnected;
     ++socket->write_edges;
   }
-  if (event.Has(EventBits::kReadable | EventBits::kPeerClosed)) ++socket->read_edges;
+  if (event.Has(EventBits::kReadable | EventBits::kPeerClosed | EventBits::kUrgent)) ++socket->read_edges;
   if (event.Has(EventBits::kWritable)) ++socket->write_edges;
   if (event.Has(EventBits::kClosed)) OnClosed(*socket, connection);
   socket->Tell();
@@ -179,6 +179,15 @@ CallResult Sockets::Done(Op op, int fd, CallResult result) {
 
 void Sockets::CancelWait(int fd) {
   std::erase_if(waits_, [fd](const auto& entry) { return entry.first.second == fd; });
+}
+
+size_t Sockets::ProgressOf(int fd) const {
+  size_t done = 0;
+  for (const Op op : {Op::kRead, Op::kWrite}) {
+    const auto wait = waits_.find({op, fd});
+    if (wait != waits_.end()) done = std::max(done, wait->second.done);
+  }
+  return done;
 }
 
 Time Sockets::NextWaitDeadline() const {

@@ -153,6 +153,8 @@ class Sockets {
   void Handle(const Event& event);
   // Acknowledgements may have come: those who wait for room are told. False: none of them was.
   bool NoteRoom();
+  // Octets that a blocked read or write on `fd` has moved.
+  size_t ProgressOf(int fd) const;
   // The earliest end of a wait that is later than now.
   Time NextWaitDeadline() const;
   // All descriptors are gone, without a word to the peers: `abandon` is called for each connection that was behind one.

@@ -19,6 +19,7 @@ ConnectionOptions ForStack(const SocketOptions& from, const Settings& profile) {
     to.receive_buffer_bytes =
         std::max(profile.sockets.double_buffers ? from.receive_buffer / 2 : from.receive_buffer, 1u);
   }
+  if (from.send_buffer_set) to.send_buffer_bytes = std::max(to.send_buffer_bytes, from.send_buffer);
   to.nagle = !from.no_delay;
   to.cork = from.cork;
   to.keep_alive = from.keep_alive;

@@ -52,7 +52,7 @@ r2c::WorkerOptions WorkerOptionsOf(const RuntimeOptions& options) {
   worker.stall_limit = options.stall_limit;
   worker.on_stall = [](const tcp::Connection* connection, Duration took) {
     LOG_EVERY_T(WARNING, 1) << "the application took " << took.microseconds() << " us "
-                            << (connection == nullptr ? "for a timer or a kernel descriptor"
+                            << (connection == nullptr ? "for a timer, messages or kernel descriptors"
                                                       : absl::StrCat("with ", connection->ToString()));
   };
   return worker;

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -38,14 +36,12 @@ void RemoteConnection::Close() {
   if (!std::exchange(closed_, true)) thread_.GiveOrKeep({.kind = ToIo::Kind::kClose, .id = id_});
 }
 
-AppThread::AppThread(const IoCoreOptions& options, int event_fd, std::function<bool()> announce)
+AppThread::AppThread(const IoCoreOptions& options, std::unique_ptr<Bell> bell, std::function<bool()> announce)
     : options_(options),
-      event_fd_(event_fd),
+      bell_(std::move(bell)),
       to_app_(options.ring_messages),
       to_io_(options.ring_messages),
       announce_(std::move(announce)) {}
-
-AppThread::~AppThread() { close(event_fd_); }
 
 bool AppThread::Give(ToIo&& message) {
   const bool given = to_io_.TryPush(std::move(message));
@@ -131,27 +127,18 @@ bool AppThread::Retry(RemoteHandler& handler) {
   return any || !ready.empty();
 }
 
-// The flag is exchanged by both sides, so that of a Block() and a Wake() at the same time one sees the other's work.
 // Credit comes as a message; of room in a ring that was full nobody tells, so then the sleep is short.
 void AppThread::Block() {
   constexpr int kWhileRingIsFullMs = 1;
   const bool waits_for_ring = !to_io_.empty();
-  asleep_.exchange(true, std::memory_order_acq_rel);
+  bell_->Expect();
   if (to_app_.empty() && !stop_.load(std::memory_order_acquire)) {
     counters_.blocked.Increment();
-    pollfd fd = {.fd = event_fd_, .events = POLLIN, .revents = 0};
+    pollfd fd = {.fd = bell_->fd(), .events = POLLIN, .revents = 0};
     const int ready = poll(&fd, 1, waits_for_ring ? kWhileRingIsFullMs : -1);
     PCHECK(ready >= 0 || errno == EINTR) << "poll";
   }
-  asleep_.exchange(false, std::memory_order_acq_rel);
-  uint64_t wakes;
-  (void)!read(event_fd_, &wakes, sizeof(wakes));  // one that comes late ends the next sleep early, once
-}
-
-void AppThread::Wake() {
-  if (!asleep_.exchange(false, std::memory_order_acq_rel)) return;
-  const uint64_t one = 1;
-  PCHECK(write(event_fd_, &one, sizeof(one)) == sizeof(one)) << "eventfd";
+  (void)bell_->Answer();
 }
 
 // --- The I/O thread's side ---
@@ -160,14 +147,14 @@ absl::StatusOr<std::unique_ptr<IoCore>> IoCore::Create(Worker& worker, const IoC
   CHECK(options.threads > 0 && worker.mailbox() != nullptr);
   std::unique_ptr<IoCore> core(new IoCore(worker, options));
   for (size_t i = 0; i < options.threads; ++i) {
-    const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) return absl::ErrnoToStatus(errno, "eventfd");
+    absl::StatusOr<std::unique_ptr<Bell>> bell = Bell::Create();
+    if (!bell.ok()) return bell.status();
     const auto announce = [mailbox = worker.mailbox(), self = core->self_, i] {
       return mailbox->Post([self, i](Worker&) {
         if (*self != nullptr) (*self)->TakeFrom((*self)->thread(i));
       });
     };
-    core->threads_.push_back(absl::WrapUnique(new AppThread(options, fd, announce)));
+    core->threads_.push_back(absl::WrapUnique(new AppThread(options, *std::move(bell), announce)));
   }
   return core;
 }
@@ -182,7 +169,7 @@ IoCore::~IoCore() {
 void IoCore::Stop() {
   for (const auto& thread : threads_) {
     thread->stop_.store(true, std::memory_order_release);
-    thread->Wake();
+    thread->bell_->Ring();
   }
 }
 
@@ -225,7 +212,7 @@ void IoCore::OnClosed(tcp::Connection& connection, tcp::CloseReason) {
 bool IoCore::HandOn(uint64_t id, Link& link) {
   const auto tell = [&](ToApp::Kind kind, zbuf::ZChain data = {}, size_t bytes = 0) {
     if (!link.thread->to_app_.TryPush({.kind = kind, .id = id, .data = std::move(data), .bytes = bytes})) return false;
-    link.thread->Wake();
+    link.thread->bell_->Ring();
     return true;
   };
   if (link.accepted && !tell(ToApp::Kind::kAccepted)) return false;

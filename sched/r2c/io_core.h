@@ -34,6 +34,7 @@
 #include "luna/ctrl/stats/counter.h"
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/tcp/connection.h"
+#include "luna/sched/r2c/bell.h"
 #include "luna/sched/r2c/handler.h"
 #include "luna/sched/r2c/worker.h"
 #include "luna/sched/ring/spsc_ring.h"
@@ -104,7 +105,6 @@ struct ToIo {
 
 class AppThread {
  public:
-  ~AppThread();
   AppThread(const AppThread&) = delete;
   AppThread& operator=(const AppThread&) = delete;
 
@@ -122,7 +122,7 @@ class AppThread {
  private:
   friend class IoCore;
   friend class RemoteConnection;
-  AppThread(const IoCoreOptions& options, int event_fd, std::function<bool()> announce);
+  AppThread(const IoCoreOptions& options, std::unique_ptr<Bell> bell, std::function<bool()> announce);
   bool Give(ToIo&& message);
   void Announce();
   void Handle(RemoteHandler& handler, ToApp message);
@@ -130,14 +130,11 @@ class AppThread {
   bool Retry(RemoteHandler& handler);
   void GiveOrKeep(ToIo message);
   void Block();
-  // The I/O thread's.
-  void Wake();
 
   const IoCoreOptions options_;
-  const int event_fd_;
+  const std::unique_ptr<Bell> bell_;  // rung by the I/O thread
   SpscRing<ToApp> to_app_;
   SpscRing<ToIo> to_io_;
-  std::atomic<bool> asleep_{false};
   std::atomic<bool> stop_{false};
   const std::function<bool()> announce_;  // false: the worker's mailbox is full
   std::atomic<bool> announced_{false};    // and the worker has not looked yet

@@ -14,14 +14,15 @@
 //
 // Outlives the worker, and all calls of Post(). Outlived by the slabs whose objs its messages may hold.
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "luna/ctrl/stats/counter.h"
+#include "luna/sched/r2c/bell.h"
 #include "luna/sched/ring/mpsc_queue.h"
 
 namespace luna::r2c {
@@ -35,7 +36,7 @@ class Mailbox {
   // Fails when the process or the system is out of file descriptors. What is still inside at the end is destroyed
   // without having been called.
   static absl::StatusOr<std::unique_ptr<Mailbox>> Create(size_t capacity = 1024);
-  ~Mailbox();
+  ~Mailbox() = default;
   Mailbox(const Mailbox&) = delete;
   Mailbox& operator=(const Mailbox&) = delete;
 
@@ -52,7 +53,7 @@ class Mailbox {
   bool PrepareToSleep();
   // After it.
   void Awake();
-  int fd() const { return event_fd_; }
+  int fd() const { return bell_->fd(); }
 
   struct Counters {
     stats::Counter delivered;
@@ -61,12 +62,10 @@ class Mailbox {
   const Counters& counters() const { return counters_; }
 
  private:
-  Mailbox(size_t capacity, int event_fd) : queue_(capacity), event_fd_(event_fd) {}
+  Mailbox(size_t capacity, std::unique_ptr<Bell> bell) : queue_(capacity), bell_(std::move(bell)) {}
 
   MpscQueue<Message> queue_;
-  const int event_fd_;
-  // Exchanged by both sides, so that of a Post() and a PrepareToSleep() at the same time one sees the other's work.
-  std::atomic<bool> asleep_{false};
+  const std::unique_ptr<Bell> bell_;
   Counters counters_;
 };
 

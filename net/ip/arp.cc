@@ -61,6 +61,7 @@ bool Arp::Send(const ArpPacket& packet, const MacAddress& destination, Frames& f
 }
 
 void Arp::Announce(Frames& frames) {
+  if (!config_.defends) return;
   for (const wire::Ipv4Prefix& ours : config_.addresses) {
     Send({ArpPacket::kRequest, config_.mac, ours.address(), MacAddress(), ours.address()}, MacAddress::Broadcast(),
          frames);
@@ -99,6 +100,7 @@ void Arp::Accept(pmd::Packet&& frame, Time now, Frames& frames) {
   const bool has_address = !packet.sender_ip.IsUnspecified();
   const bool learned = has_address && Learn(packet, to_us, to_us && is_request, now, frames);
   if (is_request && to_us) {
+    if (!config_.defends) return;
     const ArpPacket reply = {ArpPacket::kReply, config_.mac, packet.target_ip, packet.sender_mac, packet.sender_ip};
     if (Send(reply, packet.sender_mac, frames)) ++stats_.replies_sent;
   } else if (!learned) {
@@ -109,6 +111,7 @@ void Arp::Accept(pmd::Packet&& frame, Time now, Frames& frames) {
 void Arp::OnConflict(const ArpPacket& packet, Time now, Frames& frames) {
   ++stats_.conflicts;
   drops_->Count(DropReason::kArpBadSource);
+  if (!config_.defends) return;
   // RFC 5227 §2.4 (b): defend, but never start a war of announcements.
   if (last_defence_ && now < *last_defence_ + config_.defend_interval) return;
   last_defence_ = now;

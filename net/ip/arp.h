@@ -38,6 +38,8 @@ namespace luna::ip {
 struct ArpConfig {
   wire::MacAddress mac;                     // ours on the link
   std::vector<wire::Ipv4Prefix> addresses;  // ours: answered for, and asked from
+  // Answers for our addresses, announces and defends them. One Arp of a host does, where several see the link.
+  bool defends = true;
   // How long to wait after each broadcast request, so also how many there are; not empty. Waits below one second would
   // break RFC 1122 §2.3.2.1's limit of one request per second and destination; on a private link that is nobody's
   // concern.

@@ -315,6 +315,22 @@ TEST_F(ArpTest, AnnouncesEachAddress) {
   EXPECT_EQ(to, MacAddress::Broadcast());
 }
 
+TEST_F(ArpTest, WhereAnotherDefendsItOnlyAsksAndLearns) {
+  ArpConfig config = Config();
+  config.defends = false;
+  Arp quiet(config, &memory_.slab(), &drops_);
+  const auto accept = [&](const ArpFrame& frame) { quiet.Accept(MakePacket(memory_, frame.Build()), now_, frames_); };
+  quiet.Announce(frames_);
+  accept(Request(kUs, kOtherMac, kUs));
+  accept(Request(kPeer, kPeerMac, kUs));
+  EXPECT_TRUE(Sent().empty());
+  const auto resolved = quiet.Lookup(kPeer, now_, frames_);
+  ASSERT_TRUE(resolved.has_value()) << "who asks for us is about to talk to us";
+  EXPECT_EQ(resolved->mac, kPeerMac);
+  quiet.Enqueue(kStranger, MakePacket(memory_, std::vector<uint8_t>(60)), now_, frames_);
+  EXPECT_EQ(SentArp().operation, ArpPacket::kRequest);
+}
+
 TEST_F(ArpTest, AFloodOfStrangersDoesNotPushOutNeighboursInUse) {
   ArpConfig config = Config();
   config.max_entries = 4;

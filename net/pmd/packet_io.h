@@ -67,6 +67,9 @@ class PacketIo {
   // until nothing is outstanding. Returns the number of frames that the device still holds for transmission.
   virtual size_t Reclaim() = 0;
 
+  // The thread is about to sleep until poll_fd is readable, or something else happens. False: there is something to do,
+  // and it must not. OnSlept() follows on true. For queues whose frames other threads put there.
+  virtual bool PrepareToSleep() { return true; }
   // The loop has slept, so long: what a device does once in so many iterations may be due. Without effect by default.
   virtual void OnSlept(Duration slept) { (void)slept; }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/memory/memory.h"
 #include "glog/logging.h"
 #include "luna/net/pmd/decorator.h"
-#include "luna/net/wire/arp.h"
 #include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/ethernet.h"
 #include "luna/net/wire/icmpv4.h"
@@ -62,7 +62,8 @@ std::vector<SteeredRange> SplitRange(uint16_t first, uint16_t last, size_t parts
 // The thread that polls the device.
 class SteeredDevice::First final : public PacketIoDecorator {
  public:
-  explicit First(SteeredDevice& steered) : PacketIoDecorator(steered.device_), steered_(steered) {}
+  explicit First(SteeredDevice& steered)
+      : PacketIoDecorator(steered.device_), steered_(steered), given_(steered.queues()) {}
 
   size_t ReceiveBurst(absl::Span<Packet> out, Time now) override {
     steered_.link_up_.store(inner().link_up(), std::memory_order_relaxed);
@@ -79,6 +80,7 @@ class SteeredDevice::First final : public PacketIoDecorator {
       if (&packet != &out[kept]) out[kept] = std::exchange(packet, Packet());
       ++kept;
     }
+    if (any_given_) RingBells();
     return kept;
   }
 
@@ -100,13 +102,38 @@ class SteeredDevice::First final : public PacketIoDecorator {
     return inner().Reclaim() + waiting;
   }
 
+  bool PrepareToSleep() override {
+    Bell& bell = *steered_.rings_[0]->bell;
+    bell.Expect();
+    const auto sends = [](const std::unique_ptr<Rings>& rings) { return !rings->from.empty(); };
+    if (std::none_of(steered_.rings_.begin() + 1, steered_.rings_.end(), sends) && inner().PrepareToSleep())
+      return true;
+    bell.Answer();
+    return false;
+  }
+  void OnSlept(Duration slept) override {
+    steered_.rings_[0]->bell->Answer();
+    inner().OnSlept(slept);
+  }
+
  private:
   void Give(size_t queue, Packet packet) {
     Rings& rings = *steered_.rings_[queue];
     if (!rings.to.TryPush(std::move(packet))) rings.refused.fetch_add(1, std::memory_order_relaxed);
+    given_[queue] = any_given_ = true;
+  }
+
+  // Once for a burst.
+  void RingBells() {
+    for (size_t i = 1; i < given_.size(); ++i) {
+      if (std::exchange(given_[i], 0) != 0) steered_.rings_[i]->bell->Ring();
+    }
+    any_given_ = false;
   }
 
   SteeredDevice& steered_;
+  std::vector<uint8_t> given_;  // which queues got something of this burst
+  bool any_given_ = false;
   std::vector<Packet> leaving_;  // taken from the others' rings; the device had no room
   size_t turn_ = 0;
 };
@@ -115,7 +142,7 @@ class SteeredDevice::Other final : public PacketIo {
  public:
   Other(SteeredDevice& steered, size_t queue)
       : steered_(steered), rings_(*steered.rings_[queue]), capabilities_(steered.device_.capabilities()) {
-    capabilities_.poll_fd = -1;
+    capabilities_.poll_fd = rings_.bell->fd();
   }
 
   size_t ReceiveBurst(absl::Span<Packet> out, Time now) override {
@@ -138,9 +165,17 @@ class SteeredDevice::Other final : public PacketIo {
       stats_.tx_bytes += bytes;
     }
     stats_.tx_full += packets.size() - sent;
+    if (sent > 0) steered_.rings_[0]->bell->Ring();
     return sent;
   }
   size_t Reclaim() override { return rings_.from.size(); }
+  bool PrepareToSleep() override {
+    rings_.bell->Expect();
+    if (rings_.to.empty()) return true;
+    rings_.bell->Answer();
+    return false;
+  }
+  void OnSlept(Duration) override { rings_.bell->Answer(); }
   bool link_up() const override { return steered_.link_up_.load(std::memory_order_relaxed); }
   const Capabilities& capabilities() const override { return capabilities_; }
   const IoStats& stats() const override {
@@ -155,15 +190,29 @@ class SteeredDevice::Other final : public PacketIo {
   mutable IoStats stats_;
 };
 
-SteeredDevice::SteeredDevice(PacketIo& device, const SteeringOptions& options) : device_(device) {
+absl::StatusOr<std::unique_ptr<SteeredDevice>> SteeredDevice::Create(PacketIo& device, const SteeringOptions& options) {
   CHECK(options.queues >= 1 && options.queues < kByPeersPort) << options.queues << " queues";
   CHECK(options.client_ranges.empty() || options.client_ranges.size() == options.queues);
-  queue_of_port_.fill(kByPeersPort);
+  std::vector<std::unique_ptr<Bell>> bells;
+  for (size_t i = 0; i < options.queues; ++i) {
+    absl::StatusOr<std::unique_ptr<Bell>> bell = Bell::Create();
+    if (!bell.ok()) return bell.status();
+    bells.push_back(*std::move(bell));
+  }
+  return absl::WrapUnique(new SteeredDevice(device, options, std::move(bells)));
+}
+
+SteeredDevice::SteeredDevice(PacketIo& device, const SteeringOptions& options, std::vector<std::unique_ptr<Bell>> bells)
+    : device_(device) {
+  for (std::atomic<uint8_t>& queue : queue_of_port_) queue.store(kByPeersPort, std::memory_order_relaxed);
   for (size_t i = 0; i < options.client_ranges.size(); ++i) {
     const auto [first, last] = options.client_ranges[i];
-    for (uint32_t port = first; port <= last; ++port) queue_of_port_[port] = static_cast<uint8_t>(i);
+    for (uint32_t port = first; port <= last; ++port)
+      queue_of_port_[port].store(static_cast<uint8_t>(i), std::memory_order_relaxed);
   }
-  for (size_t i = 0; i < options.queues; ++i) rings_.push_back(std::make_unique<Rings>(options.ring_frames));
+  for (size_t i = 0; i < options.queues; ++i) {
+    rings_.push_back(std::make_unique<Rings>(options.ring_frames, std::move(bells[i])));
+  }
   queues_.push_back(std::make_unique<First>(*this));
   for (size_t i = 1; i < options.queues; ++i) queues_.push_back(std::make_unique<Other>(*this, i));
 }
@@ -173,7 +222,7 @@ SteeredDevice::~SteeredDevice() = default;
 PacketIo& SteeredDevice::queue(size_t i) { return *queues_.at(i); }
 
 size_t SteeredDevice::QueueOfPorts(uint16_t ours, uint16_t peers) const {
-  const uint8_t queue = queue_of_port_[ours];
+  const uint8_t queue = queue_of_port_[ours].load(std::memory_order_relaxed);
   return queue == kByPeersPort ? peers % rings_.size() : queue;
 }
 
@@ -188,11 +237,7 @@ size_t SteeredDevice::QueueOf(const Packet& packet) const {
   wire::EthernetHeader ethernet;
   if (wire::Parse(frame, &ethernet) != wire::ParseResult::kOk) return 0;
   const absl::Span<const uint8_t> payload = frame.subspan(std::min(ethernet.size(), frame.size()));
-  if (ethernet.ether_type == wire::EtherType::kArp) {
-    wire::ArpPacket arp;
-    const bool reply = wire::Parse(payload, &arp) == wire::ParseResult::kOk && arp.operation == wire::ArpPacket::kReply;
-    return reply ? kEverybody : 0;
-  }
+  if (ethernet.ether_type == wire::EtherType::kArp) return kEverybody;
   if (ethernet.ether_type != wire::EtherType::kIpv4) return 0;
   Ports ports;
   if (PortsOf(payload, &ports)) return QueueOfPorts(ports.destination, ports.source);

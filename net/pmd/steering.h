@@ -5,35 +5,38 @@
 // would do with flow rules, the thread that polls the device does with a table: so workers that share nothing run on
 // any device, one PacketIo each.
 //
-//   SteeredDevice device(io, {.queues = 4, .client_ranges = SplitRange(61440, 65535, 4)});
-//   device.queue(0)                  // for the thread that polls `io`
-//   device.queue(1) … device.queue(3)
+//   auto device = SteeredDevice::Create(io, {.queues = 4, .client_ranges = SplitRange(61440, 65535, 4)});
+//   (*device)->queue(0)                  // for the thread that polls `io`
+//   (*device)->queue(1) … (*device)->queue(3)
 //
 // Whose is a frame (LUNA §7.1). TCP to a port of a client range: the queue whose range it is, so a worker that connects
-// from its own range gets the answers. TCP to any other port: the low bits of the peer's port, modulo the number of
-// queues, as Rule::source_port_hash_bits. An ICMP error: that of the segment that it quotes. An ARP reply: everybody's,
-// by reference. All else, ARP requests included: queue 0's.
+// from its own range gets the answers. TCP to any other port, and to listening ones: the low bits of the peer's port,
+// modulo the number of queues, as Rule::source_port_hash_bits. An ICMP error: that of the segment that it quotes. ARP:
+// everybody's, by reference (one of them is to answer: ip::ArpConfig::defends). All else: queue 0's.
 //
 // Hand-over is by bounded rings, without a lock and without a copy. A ring to a queue that is full drops, as a NIC's
 // does (IoStats::rx_dropped of that queue); a ring from it refuses (tx_full). Objs travel: they are given back to the
 // slab that they are of, whoever frees them.
 //
-// Threads: queue(i) belongs to one thread each. Queue 0's must keep polling: the others' frames leave with it. Where it
-// sleeps, the others' frames wait; it wakes for the device alone. A thread of another queue that sleeps is woken by no
-// descriptor (Capabilities::poll_fd is -1). Ownership: the device outlives this, and so
-// do the slabs whose objs may lie in the rings: those of all queues' threads.
+// Threads: queue(i) belongs to one thread each. Queue 0's must keep polling: the others' frames leave with it. A thread
+// that sleeps is woken when another puts something into its ring: that of queue 0 by wake_fd() beside the device's own
+// descriptor, the others' by their Capabilities::poll_fd (both after PrepareToSleep()). Ownership: the device outlives
+// this, and so do the slabs whose objs may lie in the rings: those of all queues' threads.
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "luna/net/pmd/packet.h"
 #include "luna/net/pmd/packet_io.h"
 #include "luna/sched/clock/time.h"
+#include "luna/sched/ring/bell.h"
 #include "luna/sched/ring/spsc_ring.h"
 
 namespace luna::pmd {
@@ -56,13 +59,19 @@ struct SteeringOptions {
 
 class SteeredDevice {
  public:
-  SteeredDevice(PacketIo& device, const SteeringOptions& options);
+  // Fails when the process or the system is out of file descriptors.
+  static absl::StatusOr<std::unique_ptr<SteeredDevice>> Create(PacketIo& device, const SteeringOptions& options);
   ~SteeredDevice();
   SteeredDevice(const SteeredDevice&) = delete;
   SteeredDevice& operator=(const SteeredDevice&) = delete;
 
   size_t queues() const { return rings_.size(); }
   PacketIo& queue(size_t i);
+  // Readable when frames of the others wait while queue 0's thread sleeps.
+  int wake_fd() const { return rings_[0]->bell->fd(); }
+  // Connections to `port` are accepted, in all threads: it is no client's, also if it is of a client range. Any thread;
+  // before anybody connects from that port.
+  void AddListenPort(uint16_t port) { queue_of_port_[port].store(kByPeersPort, std::memory_order_relaxed); }
 
  private:
   using Ring = SpscRing<Packet>;
@@ -73,18 +82,20 @@ class SteeredDevice {
   static constexpr size_t kEverybody = SIZE_MAX;
 
   struct Rings {
-    explicit Rings(size_t frames) : to(frames), from(frames) {}
+    Rings(size_t frames, std::unique_ptr<Bell> its_bell) : bell(std::move(its_bell)), to(frames), from(frames) {}
+    const std::unique_ptr<Bell> bell;  // wakes that queue's thread
     Ring to;                           // that queue's thread receives
     Ring from;                         // and sends
     std::atomic<uint64_t> refused{0};  // frames that found `to` full; written by queue 0's thread
   };
 
+  SteeredDevice(PacketIo& device, const SteeringOptions& options, std::vector<std::unique_ptr<Bell>> bells);
   size_t QueueOf(const Packet& packet) const;
   size_t QueueOfPorts(uint16_t ours, uint16_t peers) const;
 
   PacketIo& device_;
-  std::array<uint8_t, 65536> queue_of_port_;
-  std::vector<std::unique_ptr<Rings>> rings_;  // [0] is not used
+  std::array<std::atomic<uint8_t>, 65536> queue_of_port_;
+  std::vector<std::unique_ptr<Rings>> rings_;  // of [0] only the bell is used
   std::atomic<bool> link_up_{false};
   std::vector<std::unique_ptr<PacketIo>> queues_;
 };

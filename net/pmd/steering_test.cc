@@ -1,6 +1,9 @@
 #include "luna/net/pmd/steering.h"
 
+#include <poll.h>
+
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,7 +24,9 @@ namespace {
 constexpr size_t kQueues = 4;
 
 std::vector<uint8_t> Ethernet(uint16_t type, const std::vector<uint8_t>& payload, bool tagged = false) {
-  std::vector<uint8_t> frame(12, 0x02);
+  std::vector<uint8_t> frame;
+  frame.reserve(18 + payload.size());
+  frame.assign(12, 0x02);
   if (tagged) frame.insert(frame.end(), {0x81, 0x00, 0x00, 0x05});
   frame.push_back(static_cast<uint8_t>(type >> 8));
   frame.push_back(static_cast<uint8_t>(type));
@@ -89,7 +94,9 @@ class SteeringTest : public ::testing::Test {
 
   zbuf::TestSlab memory_{16u << 20};
   FakePacketIo io_{memory_.slab()};
-  SteeredDevice device_{io_, {.queues = kQueues, .client_ranges = SplitRange(61440, 65535, kQueues), .ring_frames = 4}};
+  const std::unique_ptr<SteeredDevice> steered_ = *SteeredDevice::Create(
+      io_, {.queues = kQueues, .client_ranges = SplitRange(61440, 65535, kQueues), .ring_frames = 4});
+  SteeredDevice& device_ = *steered_;
 };
 
 TEST(SplitRange, CoversEachPortOnce) {
@@ -126,10 +133,60 @@ TEST_F(SteeringTest, IcmpErrorsGoWhereTheQuotedSegmentCameFrom) {
   EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, IcmpErrorAbout(Tcp(80, 1003)))), (Queues{{3, 1}}));
 }
 
-TEST_F(SteeringTest, ArpRepliesAreEverybodysAndTheRestIsTheFirstQueues) {
-  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kArp, Arp(wire::ArpPacket::kReply))),
-            (Queues{{0, 1}, {1, 1}, {2, 1}, {3, 1}}));
-  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kArp, Arp(wire::ArpPacket::kRequest))), (Queues{{0, 1}}));
+TEST_F(SteeringTest, AListeningPortIsNoClients) {
+  const auto to_it = [](uint16_t from) { return Ethernet(wire::EtherType::kIpv4, Tcp(from, 61441)); };
+  EXPECT_EQ(Steer(to_it(1003)), (Queues{{0, 1}})) << "of the first client's range";
+  device_.AddListenPort(61441);
+  EXPECT_EQ(Steer(to_it(1003)), (Queues{{3, 1}}));
+  EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(1003, 61442))), (Queues{{0, 1}}));
+}
+
+// Both ways: what comes while a thread makes ready to sleep keeps it awake, what comes later wakes it.
+TEST_F(SteeringTest, AThreadThatSleepsIsWoken) {
+  PacketIo& first = device_.queue(0);
+  PacketIo& third = device_.queue(3);
+  const auto readable = [](int fd) {
+    pollfd p{fd, POLLIN, 0};
+    return poll(&p, 1, 0) == 1;
+  };
+  std::vector<Packet> frames(1), out(8);
+  const auto send = [&] {
+    frames[0].data = memory_.Chain(std::string(60, 'x'));
+    EXPECT_EQ(third.TransmitBurst(absl::MakeSpan(frames)), 1u);
+  };
+  send();
+  EXPECT_FALSE(readable(device_.wake_fd())) << "nobody sleeps";
+  EXPECT_FALSE(first.PrepareToSleep()) << "a frame waits";
+  first.Reclaim();
+  ASSERT_TRUE(first.PrepareToSleep());
+  EXPECT_FALSE(readable(device_.wake_fd()));
+  send();
+  EXPECT_TRUE(readable(device_.wake_fd()));
+  first.OnSlept(Duration());
+  EXPECT_FALSE(readable(device_.wake_fd()));
+
+  const int fd = third.capabilities().poll_fd;
+  const auto receive = [&] {
+    io_.Push(Ethernet(wire::EtherType::kIpv4, Tcp(1003, 80)));
+    EXPECT_EQ(first.ReceiveBurst(absl::MakeSpan(out), Time()), 0u);
+  };
+  receive();
+  EXPECT_FALSE(readable(fd));
+  EXPECT_FALSE(third.PrepareToSleep()) << "a frame waits";
+  EXPECT_EQ(third.ReceiveBurst(absl::MakeSpan(out), Time()), 1u);
+  out[0] = Packet();
+  ASSERT_TRUE(third.PrepareToSleep());
+  receive();
+  EXPECT_TRUE(readable(fd));
+  EXPECT_FALSE(readable(device_.queue(1).capabilities().poll_fd)) << "a queue that got nothing";
+  third.OnSlept(Duration());
+  EXPECT_FALSE(readable(fd));
+}
+
+TEST_F(SteeringTest, ArpIsEverybodysAndTheRestIsTheFirstQueues) {
+  for (const uint16_t operation : {wire::ArpPacket::kReply, wire::ArpPacket::kRequest}) {
+    EXPECT_EQ(Steer(Ethernet(wire::EtherType::kArp, Arp(operation))), (Queues{{0, 1}, {1, 1}, {2, 1}, {3, 1}}));
+  }
   EXPECT_EQ(Steer(Ethernet(0x86dd, {1, 2, 3})), (Queues{{0, 1}}));
   EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Ipv4(wire::IpProtocol::kTcp, Ports(1001, 80), 5))), (Queues{{0, 1}}))
       << "a later fragment has no ports";
@@ -173,7 +230,6 @@ TEST_F(SteeringTest, TheLinkIsTheDevices) {
   std::vector<Packet> out(1);
   device_.queue(0).ReceiveBurst(absl::MakeSpan(out), Time());
   EXPECT_TRUE(device_.queue(1).link_up());
-  EXPECT_EQ(device_.queue(1).capabilities().poll_fd, -1);
 }
 
 }  // namespace

@@ -54,6 +54,10 @@ void Idler::Sleep() {
   const KernelPoller* poller = worker_.poller();
   Mailbox* mailbox = worker_.mailbox();
   if (mailbox != nullptr && !mailbox->PrepareToSleep()) return;
+  if (!worker_.io().PrepareToSleep()) {
+    if (mailbox != nullptr) mailbox->Awake();
+    return;
+  }
   const std::array<int, 3> fds = {device_fd_, poller == nullptr ? -1 : poller->fd(),
                                   mailbox == nullptr ? -1 : mailbox->fd()};
   if (!sleeper_.Sleep(fds, timeout)) device_fd_ = -1;

@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/net/pmd/decorator.h"
 #include "luna/net/pmd/testing/fake_packet_io.h"
 #include "luna/sched/clock/testing/fake_clock.h"
 #include "luna/sched/r2c/testing/two_hosts.h"
@@ -121,6 +122,27 @@ TEST_F(IdlerTest, SleepsBrieflyWhileTheDeviceHoldsFrames) {
   io_.CompleteTransmits();
   Run(idler, 3);
   EXPECT_EQ(sleeper_.timeouts.back(), IdleOptions().longest_sleep);
+}
+
+// A queue that other threads fill is asked last, and then nobody sleeps.
+TEST_F(IdlerTest, DoesNotSleepWhenTheQueueHasSomething) {
+  class Shared final : public pmd::PacketIoDecorator {
+   public:
+    using PacketIoDecorator::PacketIoDecorator;
+    bool PrepareToSleep() override { return --refusals < 0; }
+    void OnSlept(Duration) override { ++slept; }
+    int refusals = 3, slept = 0;
+  };
+  Shared shared(io_);
+  TestHost host(clock_, shared, memory_.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 9), 24), {}, {});
+  Idler idler(host.worker(), clock_, sleeper_, {.spin = Duration::Zero()});
+  for (int i = 0; i < 2; ++i) host.worker().RunOnce();  // the announcement leaves
+  for (int i = 0; i < 3; ++i) idler.AfterIteration(false);
+  EXPECT_TRUE(sleeper_.timeouts.empty());
+  EXPECT_EQ(shared.slept, 0);
+  idler.AfterIteration(false);
+  EXPECT_EQ(sleeper_.timeouts.size(), 1u);
+  EXPECT_EQ(shared.slept, 1) << "and it is told of each sleep";
 }
 
 TEST_F(IdlerTest, AFrameIsWork) {

@@ -34,9 +34,9 @@
 #include "luna/ctrl/stats/counter.h"
 #include "luna/mem/zbuf/zchain.h"
 #include "luna/net/tcp/connection.h"
-#include "luna/sched/r2c/bell.h"
 #include "luna/sched/r2c/handler.h"
 #include "luna/sched/r2c/worker.h"
+#include "luna/sched/ring/bell.h"
 #include "luna/sched/ring/spsc_ring.h"
 
 namespace luna::r2c {

@@ -22,7 +22,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "luna/ctrl/stats/counter.h"
-#include "luna/sched/r2c/bell.h"
+#include "luna/sched/ring/bell.h"
 #include "luna/sched/ring/mpsc_queue.h"
 
 namespace luna::r2c {

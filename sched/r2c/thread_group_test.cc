@@ -98,7 +98,7 @@ TEST_P(Machines, WorkersThatShareNothingServeEachTheirOwnConnections) {
   const pmd::SteeringOptions steering = {
       .queues = threads(),
       .client_ranges = pmd::SplitRange(defaults.ephemeral_first, defaults.ephemeral_last, threads())};
-  pmd::SteeredDevice a(wire.a(), steering), b(wire.b(), steering);
+  const auto a = *pmd::SteeredDevice::Create(wire.a(), steering), b = *pmd::SteeredDevice::Create(wire.b(), steering);
   std::vector<size_t> accepted(threads()), received(threads()), messages(threads());
   std::atomic<size_t> finished{0};
 
@@ -108,7 +108,7 @@ TEST_P(Machines, WorkersThatShareNothingServeEachTheirOwnConnections) {
     memory[slab]->slab().BindToCurrentThread();
     // The end of the wire fills what it receives from a slab of its own, in the thread that polls it.
     if (i == 0) memory[2 * threads() + (server ? 0 : 1)]->slab().BindToCurrentThread();
-    Host own(i, (server ? a : b).queue(i), *memory[slab], server ? 1 : 2, threads(), &me.mailbox());
+    Host own(i, (server ? *a : *b).queue(i), *memory[slab], server ? 1 : 2, threads(), &me.mailbox());
     Worker& worker = own.host.worker();
     Echo echo;
     Client client;

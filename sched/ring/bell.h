@@ -1,5 +1,5 @@
-#ifndef LUNA_SCHED_R2C_BELL_H_
-#define LUNA_SCHED_R2C_BELL_H_
+#ifndef LUNA_SCHED_RING_BELL_H_
+#define LUNA_SCHED_RING_BELL_H_
 
 // Bell: wakes a thread that sleeps in poll(), and costs a system call only then.
 //
@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace luna::r2c {
+namespace luna {
 
 class Bell {
  public:
@@ -42,6 +42,6 @@ class Bell {
   std::atomic<bool> asleep_{false};
 };
 
-}  // namespace luna::r2c
+}  // namespace luna
 
-#endif  // LUNA_SCHED_R2C_BELL_H_
+#endif  // LUNA_SCHED_RING_BELL_H_

@@ -1,4 +1,4 @@
-#include "luna/sched/r2c/bell.h"
+#include "luna/sched/ring/bell.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "glog/logging.h"
 
-namespace luna::r2c {
+namespace luna {
 
 absl::StatusOr<std::unique_ptr<Bell>> Bell::Create() {
   const int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -32,4 +32,4 @@ bool Bell::Answer() {
   return read(event_fd_, &rings, sizeof(rings)) == sizeof(rings);
 }
 
-}  // namespace luna::r2c
+}  // namespace luna

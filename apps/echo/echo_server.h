@@ -10,8 +10,9 @@
 namespace luna::apps {
 
 // Sends back whatever arrives: the very objs that the device wrote go out again, without a copy. Listen with
-// Delivery::hold_reads_while_send_full, so that a peer which does not read is not read from either.
-class EchoServer final : public r2c::Handler {
+// Delivery::hold_reads_while_send_full, so that a peer which does not read is not read from either. One for each
+// worker; they share no cache line.
+class alignas(64) EchoServer final : public r2c::Handler {
  public:
   void OnAccepted(tcp::Connection&) override { accepted_.Increment(); }
   void OnReadable(tcp::Connection& connection, zbuf::ZChain data) override {

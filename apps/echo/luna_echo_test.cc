@@ -53,21 +53,30 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
 
 TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
   int number = 0;
-  // The third: a core for I/O alone, and two threads that answer.
-  for (const std::string model : {"--model=inline", "--model=batch", "--threads=2"}) {
+  // The third: a core for I/O alone, and two threads that answer; the client has two workers.
+  for (const std::string model : {"--model=inline", "--model=batch", "--threads=2", "--workers=3"}) {
     for (const std::string idle : {"--idle=spin", "--idle=20us"}) {
       SCOPED_TRACE(absl::StrCat(model, " ", idle));
       const std::string socket = absl::StrCat("model", ++number);
       Process server(Echo({"server", Memif("server", socket), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32",
                            "--drain=20s", "--stall=20s", model, idle}));
       ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
-      Process client(Echo({"client", Memif("client", socket), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
-                           "--size=5000", "--inflight=4", "--connections=10", "--bytes=200000", "--verify", "--json",
-                           "--huge=off", "--memory_mb=32", "--drain=20s", model, idle}));
+      Process client(
+          Echo({"client", Memif("client", socket), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441", "--size=5000",
+                "--inflight=4", "--connections=10", "--bytes=200000", "--verify", "--json", "--huge=off",
+                "--memory_mb=32", "--drain=20s", idle, absl::StartsWith(model, "--model") ? model : "--workers=2"}));
       EXPECT_EQ(client.Wait(), 0) << client.Errors();
       EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 2000000")) << client.Output();
       server.Signal(SIGTERM);
       EXPECT_EQ(server.Wait(), 0) << server.Errors();
+      if (model != "--workers=3") continue;
+      // How many each of the server's workers had: all of the ten, and each counted once.
+      const std::vector<std::string> shares =
+          absl::StrSplit(server.Errors().substr(0, server.Errors().find(" connections")), " + ");
+      ASSERT_EQ(shares.size(), 3u) << server.Errors();
+      int sum = 0;
+      for (const std::string& share : shares) sum += std::stoi(share);
+      EXPECT_EQ(sum, 10) << server.Errors();
     }
   }
 }
@@ -257,6 +266,15 @@ INSTANTIATE_TEST_SUITE_P(
          {"server", "--device=net_null0", kOurs, "--pcap=/no/such/folder/x.pcap", "--huge=off"},
          {"--pcap=/no/such/folder/x.pcap"}},
         {"BadCpu", {"server", "--device=net_null0", kOurs, "--cpu=1000"}, {"--cpu=1000"}},
+        {"NoWorkers", {"server", "--device=net_null0", kOurs, "--workers=0"}, {"--workers=0", "64"}},
+        {"OneCpuForTwo", {"server", "--device=net_null0", kOurs, "--workers=2", "--cpu=0"}, {"--cpu=0", "--workers=2"}},
+        {"NotACpu", {"server", "--device=net_null0", kOurs, "--cpu=fast"}, {"--cpu=fast", "2,3"}},
+        {"ThreadsBehindTwoWorkers",
+         {"server", "--device=net_null0", kOurs, "--workers=2", "--threads=2", "--huge=off"},
+         {"--threads=2", "--workers=1"}},
+        {"FewerConnectionsThanWorkers",
+         {"client", "--device=net_null0", kOurs, "--connect=10.0.0.1:1", "--workers=2", "--huge=off"},
+         {"--connections=1", "--workers=2"}},
         {"BadDrain", {"server", "--device=net_null0", kOurs, "--drain=soon"}, {"--drain=soon", "5s"}},
         {"NoConnect", {"client", "--device=net_null0", kOurs}, {"--connect=", "10.0.0.2:61441"}},
         {"BadSize",

@@ -25,6 +25,7 @@
 #include "luna/apps/echo/workload.h"
 #include "luna/apps/runtime/flags.h"
 #include "luna/apps/runtime/runtime.h"
+#include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/signals.h"
 
 DEFINE_uint32(port, 61441, "server: TCP port to listen on.");
@@ -47,7 +48,7 @@ namespace {
 
 constexpr char kUsage[] = R"(luna-echo - an echo server and a measuring client over Luna's user-space TCP
 
-  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441] [--threads=2]
+  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441] [--workers=2|--threads=2]
   luna-echo client --device=DEVICE --address=OURS/PREFIX --connect=SERVER:PORT
                    [--size=64] [--inflight=1] [--connections=1] [--duration=5s] [--verify] [--json]
 
@@ -114,8 +115,16 @@ void LeaveCpusOf(const cpu_set_t& workers) {
   if (CPU_COUNT(&others) > 0) (void)sched_setaffinity(0, sizeof(others), &others);  // a hint: where it fails, it stays
 }
 
+std::string Where(const Runtime& runtime, uint16_t port) {
+  return absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port);
+}
+
 // A dedicated I/O core.
 int ServeOnThreads(Runtime& runtime, uint16_t port) {
+  if (runtime.workers() > 1) {
+    return ExitWith(absl::InvalidArgumentError(
+        absl::StrCat("--threads=", FLAGS_threads, ": they are behind one worker; leave --workers=1")));
+  }
   auto core = r2c::IoCore::Create(runtime.worker(), {.threads = FLAGS_threads, .hold_reads_while_send_full = true});
   if (!core.ok()) return ExitWith(core.status());
   if (absl::Status s = runtime.Listen(port, **core, r2c::IoCore::delivery()); !s.ok()) return ExitWith(s);
@@ -129,7 +138,7 @@ int ServeOnThreads(Runtime& runtime, uint16_t port) {
       (*core)->thread(i).Run(echoes[i]);
     });
   }
-  PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port));
+  PrintListening(Where(runtime, port));
   runtime.RunAndDrain();
   (*core)->Stop();
   uint64_t bytes = 0;
@@ -140,7 +149,28 @@ int ServeOnThreads(Runtime& runtime, uint16_t port) {
   core->reset();
   const int code = runtime.Finish();
   std::fprintf(stderr, "%llu octets echoed by %u threads; refused packets: %s\n",
-               static_cast<unsigned long long>(bytes), FLAGS_threads, runtime.drops().ToString().c_str());
+               static_cast<unsigned long long>(bytes), FLAGS_threads, runtime.drops()->ToString().c_str());
+  return code;
+}
+
+int ServeOnWorkers(Runtime& runtime, uint16_t port) {
+  std::vector<EchoServer> echoes(runtime.workers());
+  const absl::Status listening = runtime.TryThreads([&](RuntimeWorker& worker) {
+    return worker.Listen(port, echoes[worker.index()], {.hold_reads_while_send_full = true});
+  });
+  if (!listening.ok()) return ExitWith(listening);
+  PrintListening(Where(runtime, port));
+  const int code = runtime.Run();
+  uint64_t bytes = 0, abnormal_ends = 0;
+  std::string shares;
+  for (const EchoServer& echo : echoes) {
+    bytes += echo.bytes();
+    abnormal_ends += echo.abnormal_ends();
+    absl::StrAppend(&shares, shares.empty() ? "" : " + ", echo.accepted());
+  }
+  std::fprintf(stderr, "%s connections, %llu octets echoed, %llu ended abnormally; refused packets: %s\n",
+               shares.c_str(), static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(abnormal_ends),
+               runtime.drops()->ToString().c_str());
   return code;
 }
 
@@ -149,16 +179,38 @@ int ServeOnLuna() {
   if (!port.ok()) return ExitWith(port.status());
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-  if (FLAGS_threads > 0) return ServeOnThreads(**runtime, *port);
-  EchoServer echo;
-  if (absl::Status s = (*runtime)->Listen(*port, echo, {.hold_reads_while_send_full = true}); !s.ok())
-    return ExitWith(s);
-  PrintListening(absl::StrCat((*runtime)->addresses()[0].address().ToString(), ":", *port));
-  const int code = (*runtime)->Run();
-  std::fprintf(stderr, "%llu connections, %llu octets echoed, %llu ended abnormally; refused packets: %s\n",
-               static_cast<unsigned long long>(echo.accepted()), static_cast<unsigned long long>(echo.bytes()),
-               static_cast<unsigned long long>(echo.abnormal_ends()), (*runtime)->drops().ToString().c_str());
-  return code;
+  return FLAGS_threads > 0 ? ServeOnThreads(**runtime, *port) : ServeOnWorkers(**runtime, *port);
+}
+
+// One worker's part of a measurement. What it sends is of its own memory.
+absl::Status Measure(RuntimeWorker& worker, const wire::Endpoint& remote, const WorkloadOptions& options,
+                     std::unique_ptr<Workload>* workload) {
+  std::byte* pattern = worker.slab().Alloc(kPatternPeriod);
+  if (pattern == nullptr) {
+    return absl::ResourceExhaustedError("--memory_mb: too small for the message pattern; choose a larger one");
+  }
+  const absl::Span<std::byte> period(pattern, kPatternPeriod);
+  FillPattern(period);
+  zbuf::ZRef pattern_ref = zbuf::ZRef::Adopt(pattern);
+  if (!worker.WaitForLink(Duration::Seconds(10))) {
+    return absl::UnavailableError(absl::StrCat("--connect=", FLAGS_connect, ": nobody is at the other end of --device=",
+                                               DeviceFlag(), "; start the server first"));
+  }
+  *workload = std::make_unique<Workload>(options, worker.clock(), period);
+  Workload& w = **workload;
+  LunaClient client(worker.worker(), w, std::move(pattern_ref));
+  client.Connect(remote, options.connections);
+  bool said = FLAGS_json || worker.index() > 0;
+  const auto done = [&] {
+    if (!said && w.answered()) {
+      said = true;
+      std::printf("%s answers\n", remote.ToString().c_str());
+      std::fflush(stdout);
+    }
+    return w.done();
+  };
+  worker.RunAndDrain(done, [&w] { w.Stop(); });
+  return absl::OkStatus();
 }
 
 int MeasureOnLuna() {
@@ -168,37 +220,22 @@ int MeasureOnLuna() {
   if (!options.ok()) return ExitWith(options.status());
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-
-  std::byte* pattern = (*runtime)->slab().Alloc(kPatternPeriod);
-  if (pattern == nullptr) {
-    return ExitWith(
-        absl::ResourceExhaustedError("--memory_mb: too small for the message pattern; choose a larger one"));
+  const size_t workers = (*runtime)->workers();
+  if (options->connections < workers) {
+    return ExitWith(absl::InvalidArgumentError(absl::StrCat("--connections=", options->connections,
+                                                            ": fewer than --workers=", workers, ", which share them")));
   }
-  const absl::Span<std::byte> period(pattern, kPatternPeriod);
-  FillPattern(period);
-  zbuf::ZRef pattern_ref = zbuf::ZRef::Adopt(pattern);
-  if (!(*runtime)->WaitForLink(Duration::Seconds(10))) {
-    return ExitWith(absl::UnavailableError(absl::StrCat("--connect=", FLAGS_connect,
-                                                        ": nobody is at the other end of --device=", DeviceFlag(),
-                                                        "; start the server first")));
-  }
-  Workload workload(*options, (*runtime)->clock(), period);
-  {
-    LunaClient client((*runtime)->worker(), workload, std::move(pattern_ref));
-    client.Connect(*remote, options->connections);
-    bool said = FLAGS_json;
-    (*runtime)->RunAndDrain(
-        [&] {
-          if (!said && workload.answered()) {
-            said = true;
-            std::printf("%s answers\n", remote->ToString().c_str());
-            std::fflush(stdout);
-          }
-          return workload.done();
-        },
-        [&workload] { workload.Stop(); });
-  }
-  const WorkloadReport report = workload.Report();
+  std::vector<std::unique_ptr<Workload>> workloads(workers);
+  const absl::Status measured = (*runtime)->TryThreads([&](RuntimeWorker& worker) {
+    WorkloadOptions own = *options;
+    const size_t first = options->connections % workers;  // these have one more
+    own.connections = static_cast<uint32_t>(options->connections / workers + (worker.index() < first ? 1 : 0));
+    return Measure(worker, *remote, own, &workloads[worker.index()]);
+  });
+  if (!measured.ok()) return ExitWith(measured);
+  std::vector<const Workload*> all;
+  for (const auto& workload : workloads) all.push_back(workload.get());
+  const WorkloadReport report = Workload::ReportOf(all);
   const int code = (*runtime)->Finish();
   return std::max(code, Print(report));
 }

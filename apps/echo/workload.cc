@@ -124,22 +124,29 @@ void Workload::Error(absl::string_view what) {
   if (errors_++ == 0) first_error_ = std::string(what);
 }
 
-WorkloadReport Workload::Report() const {
+double Workload::MeasuredSeconds() const {
+  if (!started_) return 0;
+  return (std::min(end_, std::max(last_progress_, start_)) - start_).seconds();  // end_ is infinite with total_bytes
+}
+
+WorkloadReport Workload::ReportOf(const std::vector<const Workload*>& workloads) {
   WorkloadReport report;
-  report.messages = messages_;
-  report.bytes_received = bytes_received_;
-  report.bytes_verified = bytes_verified_;
-  report.errors = errors_;
-  report.first_error = first_error_;
-  if (started_) {
-    const Time end = std::min(end_, std::max(last_progress_, start_));  // end_ is infinite with total_bytes
-    report.seconds = (end - start_).seconds();
+  stats::Histogram latency;
+  for (const Workload* workload : workloads) {
+    report.messages += workload->messages_;
+    report.bytes_received += workload->bytes_received_;
+    report.bytes_verified += workload->bytes_verified_;
+    report.errors += workload->errors_;
+    if (report.first_error.empty()) report.first_error = workload->first_error_;
+    latency.Merge(workload->latency_);
+    const double seconds = workload->MeasuredSeconds();
+    report.seconds = std::max(report.seconds, seconds);
+    if (seconds <= 0) continue;
+    const double rps = static_cast<double>(workload->messages_) / seconds;
+    report.rps += rps;
+    report.gbps += rps * workload->options_.message_bytes * 8 * 1e-9;
   }
-  if (report.seconds > 0) {
-    report.rps = static_cast<double>(messages_) / report.seconds;
-    report.gbps = report.rps * options_.message_bytes * 8 * 1e-9;
-  }
-  const auto micros = [this](double fraction) { return static_cast<double>(latency_.Percentile(fraction)) * 1e-3; };
+  const auto micros = [&latency](double fraction) { return static_cast<double>(latency.Percentile(fraction)) * 1e-3; };
   report.p50_us = micros(0.5);
   report.p99_us = micros(0.99);
   report.p999_us = micros(0.999);

@@ -84,7 +84,9 @@ class Workload {
   bool answered() const { return bytes_received_ > 0; }
   // All streams are closed.
   bool done() const { return ended_ == options_.connections; }
-  WorkloadReport Report() const;
+  WorkloadReport Report() const { return ReportOf({this}); }
+  // Of several that ran side by side, on threads that have ended: rates add up.
+  static WorkloadReport ReportOf(const std::vector<const Workload*>& workloads);
 
  private:
   static constexpr Duration kAnswerLimit = Duration::Seconds(10);  // silence that counts as a lost answer
@@ -94,6 +96,7 @@ class Workload {
   void Complete(Stream* stream, Time now);
   void Error(absl::string_view what);
   bool Ending() const { return stopping_; }
+  double MeasuredSeconds() const;
 
   const WorkloadOptions options_;
   Clock& clock_;

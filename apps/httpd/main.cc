@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "luna/apps/httpd/server.h"
 #include "luna/apps/runtime/flags.h"
 #include "luna/apps/runtime/runtime.h"
+#include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/sockets.h"
 
 DEFINE_uint32(port, 80, "TCP port to listen on.");
@@ -22,7 +24,7 @@ namespace {
 
 constexpr char kUsage[] = R"(luna-httpd - static files over HTTP/1.1 on Luna's user-space TCP
 
-  luna-httpd --device=DEVICE --address=OURS/PREFIX [--port=80] [--root=.]
+  luna-httpd --device=DEVICE --address=OURS/PREFIX [--port=80] [--root=.] [--workers=2]
 
 On a TAP, which the kernel reaches:
   luna-httpd --device=tap:luna0 --address=10.7.1.2/24 --port=8080 --root=/usr/share/doc
@@ -40,24 +42,40 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
+// Until a signal; then answers that are under way are finished, for --drain at most.
+void Run(RuntimeWorker& worker, httpd::Server& server) {
+  while (server.Turn(-1)) continue;
+  server.StopAccepting();
+  const Time deadline = worker.worker().now() + worker.drain_limit();
+  while (server.connections() > 0 && worker.worker().now() < deadline && server.Turn(0)) continue;
+}
+
 int Serve() {
   if (absl::Status s = CheckFlags(); !s.ok()) return ExitWith(s);
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-  {
-    const std::unique_ptr<socket::WorkerSockets> sockets = MakeSockets(**runtime);
-    auto server = httpd::Server::Listen(
-        {.root = FLAGS_root, .port = static_cast<uint16_t>(FLAGS_port), .cache_bytes = size_t{FLAGS_cache_mb} << 20});
-    if (!server.ok()) return ExitWith(server.status());
+  const size_t workers = (*runtime)->workers();
+  std::vector<std::unique_ptr<socket::WorkerSockets>> sockets(workers);
+  std::vector<std::unique_ptr<httpd::Server>> servers(workers);
+  const absl::Status listening = (*runtime)->TryThreads([&](RuntimeWorker& worker) {
+    sockets[worker.index()] = MakeSockets(worker);
+    auto server = httpd::Server::Listen({.root = FLAGS_root,
+                                         .port = static_cast<uint16_t>(FLAGS_port),
+                                         .cache_bytes = (size_t{FLAGS_cache_mb} << 20) / workers});
+    if (server.ok()) servers[worker.index()] = *std::move(server);
+    return server.status();
+  });
+  if (listening.ok()) {
     std::printf("listening on %s:%u\n", (*runtime)->addresses()[0].address().ToString().c_str(), FLAGS_port);
     std::fflush(stdout);
-    while ((*server)->Turn(-1)) continue;
-    (*server)->StopAccepting();
-    const Time deadline = (*runtime)->worker().now() + (*runtime)->drain_limit();
-    while ((*server)->connections() > 0 && (*runtime)->worker().now() < deadline && (*server)->Turn(0)) continue;
-    server->reset();
-    (*runtime)->RunAndDrain();
   }
+  (*runtime)->RunThreads([&](RuntimeWorker& worker) {
+    if (listening.ok()) Run(worker, *servers[worker.index()]);
+    servers[worker.index()].reset();
+    worker.RunAndDrain([] { return true; });
+    sockets[worker.index()].reset();
+  });
+  if (!listening.ok()) return ExitWith(listening);
   return (*runtime)->Finish();
 }
 

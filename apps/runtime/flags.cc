@@ -71,7 +71,11 @@ DEFINE_string(
     "8 ms at most.");
 DEFINE_string(stall, "",
               "Count and log each call into the application that takes longer than this, e.g. 10ms; none when empty.");
-DEFINE_int32(cpu, -1, "Pin the worker thread to this CPU; -1: do not pin.");
+DEFINE_uint32(
+    workers, 1,
+    "Threads, 1 to 64: each is a worker with connections, memory limits and ports of its own. The first polls "
+    "the device and hands the others what is theirs. Spinning ones (--idle) want a CPU each.");
+DEFINE_string(cpu, "", "Pin the worker threads to CPUs, one for each, e.g. 2 or 2,3; not pinned when empty.");
 DEFINE_string(stats, "",
               "Print all counters as a line of JSON to standard output this often, e.g. 1s, and at the end; never when "
               "empty. Lines for which a pipe has no room are left out.");
@@ -221,6 +225,23 @@ absl::Status ParseLimits(RuntimeOptions* options) {
   return absl::OkStatus();
 }
 
+absl::Status ParseThreads(RuntimeOptions* options) {
+  constexpr uint32_t kMostWorkers = 64;
+  if (FLAGS_workers < 1 || FLAGS_workers > kMostWorkers) {
+    return Bad("workers", absl::StrCat(FLAGS_workers), absl::StrCat("choose 1 to ", kMostWorkers));
+  }
+  options->workers = FLAGS_workers;
+  for (absl::string_view text : absl::StrSplit(FLAGS_cpu, ',', absl::SkipEmpty())) {
+    int cpu = 0;
+    if (!absl::SimpleAtoi(text, &cpu) || cpu < 0) return Bad("cpu", FLAGS_cpu, "write CPU numbers, e.g. 2 or 2,3");
+    options->cpus.push_back(cpu);
+  }
+  if (!options->cpus.empty() && options->cpus.size() != options->workers) {
+    return Bad("cpu", FLAGS_cpu, absl::StrCat("name one CPU for each of --workers=", options->workers));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParseLoop(RuntimeOptions* options) {
   if (FLAGS_model == "batch") {
     options->model = Model::kBatch;
@@ -333,9 +354,9 @@ absl::StatusOr<RuntimeOptions> RuntimeOptionsFromFlags() {
   if (absl::Status status = ParseEcn(&options); !status.ok()) return status;
   if (absl::Status status = ParseBuffers(&options); !status.ok()) return status;
   if (absl::Status status = ParseLoop(&options); !status.ok()) return status;
+  if (absl::Status status = ParseThreads(&options); !status.ok()) return status;
   if (absl::Status status = ParseFaults(&options); !status.ok()) return status;
   options.pcap = FLAGS_pcap;
-  options.cpu = FLAGS_cpu;
   if (!FLAGS_stats.empty()) {
     absl::StatusOr<Duration> interval = ParseDurationFlag("stats", FLAGS_stats);
     if (!interval.ok()) return interval.status();

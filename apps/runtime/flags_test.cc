@@ -35,9 +35,10 @@ TEST(Flags, BecomeOptions) {
                     {"send_buffer", "4096"}, {"receive_buffer", "1073741824"},
                     {"tcp_memory_mb", "64"}, {"max_connections", "1000"},
                     {"stats", "100ms"},      {"faults", "loss=0.25,corrupt=1,seed=7"},
-                    {"pcap", "/x.pcap"},     {"cpu", "1"},
-                    {"model", "batch"},      {"idle", "50us"},
-                    {"stall", "10ms"},       {"drain", "250ms"}});
+                    {"pcap", "/x.pcap"},     {"cpu", "1,3"},
+                    {"workers", "2"},        {"model", "batch"},
+                    {"idle", "50us"},        {"stall", "10ms"},
+                    {"drain", "250ms"}});
   const auto options = RuntimeOptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->device, "tap:x");
@@ -67,7 +68,8 @@ TEST(Flags, BecomeOptions) {
     EXPECT_EQ(rates.duplicate, 0);
   }
   EXPECT_EQ(options->pcap, "/x.pcap");
-  EXPECT_EQ(options->cpu, 1);
+  EXPECT_EQ(options->workers, 2u);
+  EXPECT_EQ(options->cpus, (std::vector<int>{1, 3}));
   EXPECT_EQ(options->model, Model::kBatch);
   EXPECT_EQ(options->idle_spin, Duration::Microseconds(50));
   EXPECT_EQ(options->stall_limit, Duration::Milliseconds(10));

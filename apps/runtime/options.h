@@ -48,7 +48,8 @@ struct RuntimeOptions {
   Duration idle_spin = Duration::Infinite();
   // What takes the application longer is counted and logged (r2c::WorkerOptions::stall_limit); Infinite(): nothing is.
   Duration stall_limit = Duration::Infinite();
-  int cpu = -1;             // pin the worker to this CPU; -1: leave it where it is
+  uint32_t workers = 1;     // threads with a worker each; on one queue of the device, by software (pmd::SteeredDevice)
+  std::vector<int> cpus;    // pin each worker to its own; empty: leave them where they are
   Duration stats_interval;  // between two lines of counters on standard output (stats_line.h); zero: none
   Duration drain_limit = Duration::Seconds(2);
 };

@@ -1,62 +1,26 @@
 #include "luna/apps/runtime/runtime.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
+#include <atomic>
+#include <condition_variable>
 #include <cstdio>
-#include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "luna/apps/runtime/flags.h"
-#include "luna/apps/runtime/kernel_icmp.h"
 #include "luna/apps/runtime/signals.h"
-#include "luna/ctrl/netlink/mirror.h"
-#include "luna/ctrl/netlink/mnl_socket.h"
-#include "luna/net/ip/arp.h"
-#include "luna/net/ip/egress.h"
-#include "luna/net/ip/ingress.h"
-#include "luna/net/ip/neighbour_table.h"
-#include "luna/net/ip/route_table.h"
 #include "luna/net/wire/pcap.h"
 
 namespace luna::apps {
 namespace {
 
 constexpr uint32_t kMinMtu = 576;
-constexpr size_t kReservedHeaders = 4096;
-
-absl::StatusOr<std::array<uint64_t, 2>> RandomSecret() {
-  std::array<uint64_t, 2> secret;
-  if (getrandom(secret.data(), sizeof(secret), 0) != sizeof(secret)) {
-    return absl::InternalError(absl::StrCat("getrandom: ", std::strerror(errno)));
-  }
-  return secret;
-}
-
-tcp::EcnMode EcnModeOf(Ecn ecn) {
-  return ecn == Ecn::kOff ? tcp::EcnMode::kOff : ecn == Ecn::kAlways ? tcp::EcnMode::kAlways : tcp::EcnMode::kOnRequest;
-}
-
-r2c::WorkerOptions WorkerOptionsOf(const RuntimeOptions& options) {
-  r2c::WorkerOptions worker;
-  worker.model = options.model == Model::kBatch ? r2c::Model::kBatch : r2c::Model::kInline;
-  worker.stall_limit = options.stall_limit;
-  worker.on_stall = [](const tcp::Connection* connection, Duration took) {
-    LOG_EVERY_T(WARNING, 1) << "the application took " << took.microseconds() << " us "
-                            << (connection == nullptr ? "for a timer, messages or kernel descriptors"
-                                                      : absl::StrCat("with ", connection->ToString()));
-  };
-  return worker;
-}
 
 // For the time stamps of a capture, which count from 1970.
 Time WallTime() {
@@ -65,74 +29,54 @@ Time WallTime() {
   return Time::FromNanoseconds(int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
 }
 
-absl::Status PinTo(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (cpu >= CPU_SETSIZE) return absl::InvalidArgumentError(absl::StrCat("--cpu=", cpu, ": there is no such CPU"));
-  CPU_SET(static_cast<size_t>(cpu), &set);
-  if (pthread_setaffinity_np(pthread_self(), sizeof(set), &set) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--cpu=", cpu, ": cannot run there; choose one that `taskset -p $$` allows"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status VlansAreTheKernels(const RuntimeOptions& options) {
   return absl::InvalidArgumentError(absl::StrCat(
       "--vlan=", options.vlan, ": on --device=", options.device,
       " VLANs are the kernel's; name its VLAN interface as the device instead, e.g. packet:eth1.", options.vlan));
 }
 
-tcp::StackConfig TcpConfig(const RuntimeOptions& options, const pmd::Capabilities& capabilities) {
-  tcp::StackConfig tcp =
-      options.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
-  // The most that IPv4 can say; routes that take less are the worker's to follow.
-  tcp.mtu = std::min<uint32_t>(capabilities.mtu, 0xffff);
-  r2c::UseOffloads(capabilities, &tcp);
-  if (options.ecn != Ecn::kProfile) tcp.ecn = EcnModeOf(options.ecn);
-  if (options.send_buffer_bytes != 0) tcp.send_buffer_bytes = options.send_buffer_bytes;
-  if (options.receive_buffer_bytes != 0) {  // said by somebody: it does not grow
-    tcp.receive_buffer_bytes = tcp.receive_buffer_max_bytes = options.receive_buffer_bytes;
-  }
-  const uint64_t memory_bytes = uint64_t{options.memory_mb} << 20;
-  tcp.memory_limit_bytes = options.tcp_memory_mb == 0 ? memory_bytes / 2 : uint64_t{options.tcp_memory_mb} << 20;
-  if (options.max_connections != 0) tcp.max_connections = options.max_connections;
-  return tcp;
-}
+// What another thread put into a queue's ring is looked at by the worker itself.
+class Waker final : public r2c::FdHandler {
+ public:
+  void OnFdReady(uint32_t) override {}
+};
 
 }  // namespace
 
-// The kernel's side of a link that Luna shares with it.
-class Runtime::ControlPlane final : public r2c::FdHandler, public r2c::NeighbourResolver {
+// What the other threads are to do next: one job at a time, the same for all.
+class Runtime::Jobs {
  public:
-  ControlPlane(std::unique_ptr<netlink::KernelMirror> mirror, r2c::KernelPoller& poller)
-      : mirror_(std::move(mirror)), poller_(poller) {}
-  ~ControlPlane() override { poller_.Remove(mirror_->fd()).IgnoreError(); }
+  using Body = std::function<void(RuntimeWorker&)>;
 
-  static absl::StatusOr<std::unique_ptr<ControlPlane>> Open(int ifindex, r2c::KernelPoller& poller) {
-    auto socket = netlink::MnlSocket::Open(netlink::MirrorGroups());
-    if (!socket.ok()) return socket.status();
-    auto mirror = netlink::KernelMirror::Create(*std::move(socket), ifindex);
-    if (!mirror.ok()) return mirror.status();
-    auto plane = std::make_unique<ControlPlane>(*std::move(mirror), poller);
-    if (absl::Status status = poller.Add(plane->mirror().fd(), EPOLLIN, plane.get()); !status.ok()) return status;
-    return plane;
+  void Start(const Body& body, size_t threads) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    body_ = &body;
+    ++number_;
+    running_.store(threads, std::memory_order_relaxed);
+    changed_.notify_all();
   }
-
-  void OnFdReady(uint32_t) override { mirror_->OnReadable(); }
-  // Fire and forget: what the kernel refuses is counted in the mirror's statistics.
-  void Resolve(const wire::IpAddress& next_hop) override { mirror_->RequestResolve(next_hop).IgnoreError(); }
-  netlink::KernelMirror& mirror() { return *mirror_; }
+  void End() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+  // The job behind number `*last`, waiting for it; null: there will be none.
+  const Body* Next(uint64_t* last) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return ended_ || number_ != *last; });
+    *last = number_;
+    return ended_ ? nullptr : body_;
+  }
+  void Done() { running_.fetch_sub(1, std::memory_order_release); }
+  size_t running() const { return running_.load(std::memory_order_acquire); }
 
  private:
-  std::unique_ptr<netlink::KernelMirror> mirror_;
-  r2c::KernelPoller& poller_;
-};
-
-// A signal ends the worker's sleep; RunAndDrain() looks at StopRequested() by itself.
-class Runtime::StopWaker final : public r2c::FdHandler {
- public:
-  void OnFdReady(uint32_t) override {}
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const Body* body_ = nullptr;  // these three under mutex_
+  uint64_t number_ = 0;
+  bool ended_ = false;
+  std::atomic<size_t> running_{0};
 };
 
 Runtime::Runtime(const RuntimeOptions& options) : options_(options) {}
@@ -151,18 +95,28 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& o
 
 absl::Status Runtime::Init() {
   InstallStopSignals();  // before anybody is told that we listen
-  if (options_.cpu >= 0) {
-    if (absl::Status status = PinTo(options_.cpu); !status.ok()) return status;
-  }
+  if (absl::Status status = InitCpus(); !status.ok()) return status;
   if (absl::Status status = InitMemory(); !status.ok()) return status;
   if (absl::Status status = InitDevice(); !status.ok()) return status;
   if (options_.faults.has_value()) {
-    faults_ = std::make_unique<pmd::FaultPacketIo>(*io_, *slab_, *options_.faults);
+    faults_ = std::make_unique<pmd::FaultPacketIo>(*io_, memories_[0]->slab, *options_.faults);
     io_ = faults_.get();
   }
   if (absl::Status status = InitPcap(); !status.ok()) return status;
+  if (absl::Status status = InitSteering(); !status.ok()) return status;
   if (absl::Status status = InitAddresses(); !status.ok()) return status;
-  return InitNetwork();
+  return InitWorkers();
+}
+
+// All are tried, so that it is said now; the last one is this thread's.
+absl::Status Runtime::InitCpus() {
+  CHECK(options_.workers >= 1 && (options_.cpus.empty() || options_.cpus.size() == options_.workers));
+  for (size_t i = options_.cpus.size(); i-- > 0;) {
+    if (r2c::PinThisThread(options_.cpus[i]).ok()) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--cpu=", options_.cpus[i], ": cannot run there; choose one that `taskset -p $$` allows"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Runtime::InitMemory() {
@@ -188,18 +142,21 @@ absl::Status Runtime::InitMemory() {
     return absl::Status(arena.status().code(), absl::StrCat(flag, ": ", arena.status().message()));
   }
   arena_ = *std::move(arena);
-  slab_ = std::make_unique<zbuf::Slab>(*arena_, zbuf::SlabOptions{.name = "worker 0"});
+  for (size_t i = 0; i < options_.workers; ++i) {
+    memories_.push_back(std::make_unique<Memory>(*arena_, zbuf::SlabOptions{.name = absl::StrCat("worker ", i)}));
+  }
   return absl::OkStatus();
 }
 
 absl::Status Runtime::InitDevice() {
-  auto device = platform_->OpenDevice(*arena_, *slab_);
+  auto device = platform_->OpenDevice(*arena_, memories_[0]->slab);
   if (!device.ok()) return device.status();
   device_ = *std::move(device);
   io_ = &device_->io();
   if (options_.vlan != 0) {
     if (io_->capabilities().kernel_ifindex > 0) return VlansAreTheKernels(options_);
-    vlan_ = std::make_unique<pmd::VlanIo>(*io_, pmd::VlanOptions{.id = options_.vlan}, *slab_, drops_);
+    vlan_ = std::make_unique<pmd::VlanIo>(*io_, pmd::VlanOptions{.id = options_.vlan}, memories_[0]->slab,
+                                          memories_[0]->drops);
     io_ = vlan_.get();
   }
   if (options_.trusted_link) {
@@ -210,9 +167,6 @@ absl::Status Runtime::InitDevice() {
     return absl::FailedPreconditionError(
         absl::StrCat("--device=", options_.device, ": its MTU of ", io_->capabilities().mtu, " is below ", kMinMtu));
   }
-  auto poller = r2c::KernelPoller::Create();
-  if (!poller.ok()) return poller.status();
-  poller_ = *std::move(poller);
   return absl::OkStatus();
 }
 
@@ -229,12 +183,23 @@ absl::Status Runtime::InitPcap() {
   return absl::OkStatus();
 }
 
+absl::Status Runtime::InitSteering() {
+  if (options_.workers == 1) return absl::OkStatus();
+  const tcp::StackConfig tcp = ProfileOf(options_);
+  auto steered = pmd::SteeredDevice::Create(
+      *io_, {.queues = options_.workers,
+             .client_ranges = pmd::SplitRange(tcp.ephemeral_first, tcp.ephemeral_last, options_.workers)});
+  if (!steered.ok()) return steered.status();
+  steered_ = *std::move(steered);
+  return absl::OkStatus();
+}
+
 absl::Status Runtime::InitAddresses() {
   addresses_ = options_.addresses;
   const int ifindex = io_->capabilities().kernel_ifindex;
   std::vector<wire::Ipv4Prefix> kernel_addresses;
   if (ifindex > 0) {
-    auto plane = ControlPlane::Open(ifindex, *poller_);
+    auto plane = ControlPlane::Open(ifindex);
     if (!plane.ok()) return plane.status();
     kernel_addresses = (*plane)->mirror().link()->Get()->addresses;
     if (device_->kernel_owns_control_plane()) control_plane_ = *std::move(plane);
@@ -263,104 +228,97 @@ absl::Status Runtime::InitAddresses() {
   return absl::OkStatus();
 }
 
-absl::Status Runtime::InitNetwork() {
-  const pmd::Capabilities& capabilities = io_->capabilities();
-  ip::EgressConfig egress_config;
-  egress_config.capabilities = capabilities;
-  egress_config.addresses = addresses_;
-  for (const auto& [address, mac] : options_.neighbours) egress_config.static_neighbours.SetPermanent(address, mac);
-
-  ip::EgressSources sources;
-  if (control_plane_ != nullptr) {
-    sources.routes = control_plane_->mirror().routes();
-    sources.kernel_neighbours = control_plane_->mirror().neighbours();
-  } else {
-    ip::RouteTable::Builder routes;
-    for (const wire::Ipv4Prefix& address : addresses_) routes.AddInterface(address);
-    for (const wire::Ipv4Address& gateway : options_.gateways) routes.AddDefault(gateway);
-    static_routes_.Publish(routes.Build());
-    sources.routes = &static_routes_;
-    arp_ = std::make_unique<ip::Arp>(ip::ArpConfig{.mac = capabilities.mac, .addresses = addresses_}, slab_.get(),
-                                     &drops_);
-    sources.arp = arp_.get();
-  }
-  ingress_ = std::make_unique<ip::Ingress>(
-      ip::IngressConfig{
-          .mac = capabilities.mac, .addresses = addresses_, .trust_rx_checksum = capabilities.trust_rx_checksum},
-      &drops_);
-  egress_ = std::make_unique<ip::Egress>(egress_config, sources, &drops_);
-
-  tcp::StackConfig tcp = TcpConfig(options_, capabilities);
-  if (absl::Status status = tcp::Validate(tcp); !status.ok()) return status;
-  // Zones for segment headers that nobody else can take: acknowledgements and retransmissions are what frees memory.
-  if (absl::Status status = slab_->Reserve(pmd::kTxHeadroomBytes + tcp::kMaxTcpHeaderBytes, kReservedHeaders);
-      !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat("--memory_mb=", options_.memory_mb, ": ", status.message()));
-  }
-  auto secret = RandomSecret();
-  if (!secret.ok()) return secret.status();
-  tcp.secret = *secret;
-  stack_ = std::make_unique<tcp::Stack>(tcp, *slab_, drops_, clock_.Now());
-  if (absl::Status status = InitWorker(); !status.ok()) return status;
-  if (absl::Status status = HearKernelsIcmp(); !status.ok()) return status;
-  return InstallRules();
-}
-
-absl::Status Runtime::InitWorker() {
+absl::Status Runtime::InitWorkers() {
   auto mailbox = r2c::Mailbox::Create();
   if (!mailbox.ok()) return mailbox.status();
   mailbox_ = *std::move(mailbox);
-  r2c::WorkerParts parts;
-  parts.clock = &clock_;
-  parts.io = io_;
-  parts.slab = slab_.get();
-  parts.ingress = ingress_.get();
-  parts.egress = egress_.get();
-  parts.stack = stack_.get();
-  parts.arp = arp_.get();
-  parts.resolver = control_plane_.get();
-  parts.poller = poller_.get();
-  parts.mailbox = mailbox_.get();
-  worker_ = std::make_unique<r2c::Worker>(parts, WorkerOptionsOf(options_));
-  if (options_.idle_spin != Duration::Infinite()) {
-    stop_waker_ = std::make_unique<StopWaker>();
-    if (absl::Status status = poller_->Add(StopFd(), EPOLLIN | EPOLLET, stop_waker_.get()); !status.ok()) return status;
-    sleeper_ = std::make_unique<r2c::KernelSleeper>();
-    idler_ = std::make_unique<r2c::Idler>(*worker_, clock_, *sleeper_, r2c::IdleOptions{.spin = options_.idle_spin});
+  workers_.resize(options_.workers);
+  auto first = MakeWorker(0, *mailbox_);
+  if (!first.ok()) return first.status();
+  workers_[0] = *std::move(first);
+  r2c::KernelPoller& poller = workers_[0]->poller();
+  if (options_.workers > 1) {
+    steering_waker_ = std::make_unique<Waker>();
+    if (absl::Status status = poller.Add(steered_->wake_fd(), EPOLLIN | EPOLLET, steering_waker_.get()); !status.ok()) {
+      return status;
+    }
+    if (control_plane_ != nullptr) resolver_ = std::make_unique<RemoteResolver>(*control_plane_, *mailbox_);
+    jobs_ = std::make_unique<Jobs>();
+    const auto cpus =
+        options_.cpus.empty() ? options_.cpus : std::vector<int>(options_.cpus.begin() + 1, options_.cpus.end());
+    auto threads = r2c::ThreadGroup::Start({.threads = options_.workers - 1, .cpus = cpus},
+                                           [this](r2c::ThreadGroup::Member& member) { ThreadMain(member); });
+    if (!threads.ok()) return threads.status();
+    threads_ = *std::move(threads);
   }
-  if (options_.stats_interval > Duration::Zero()) {
-    stats_printer_ = std::make_unique<StatsPrinter>(stats_sources(), *worker_, options_.stats_interval, stdout);
+  if (control_plane_ != nullptr) {
+    // Those that sleep look at the new snapshot.
+    const auto tell_others = [this] {
+      for (size_t i = 0; threads_ != nullptr && i < threads_->size(); ++i) {
+        (void)threads_->mailbox(i).Post([](r2c::Worker&) {});
+      }
+    };
+    if (absl::Status status = control_plane_->Watch(poller, tell_others); !status.ok()) return status;
   }
-  return absl::OkStatus();
+  const std::lock_guard<std::mutex> lock(rules_mutex_);
+  return InstallRules();
 }
 
-StatsSources Runtime::stats_sources() const {
-  return {.stack = *stack_,
-          .slab = *slab_,
-          .io = *io_,
-          .worker = *worker_,
-          .idler = idler_.get(),
-          .mailbox = mailbox_.get(),
-          .drops = drops_};
+absl::StatusOr<std::unique_ptr<RuntimeWorker>> Runtime::MakeWorker(size_t index, r2c::Mailbox& mailbox) {
+  WorkerPlace place;
+  place.options = &options_;
+  place.index = index;
+  place.clock = &clock_;
+  place.io = steered_ == nullptr ? io_ : &steered_->queue(index);
+  place.slab = &memories_[index]->slab;
+  place.drops = &memories_[index]->drops;
+  place.mailbox = &mailbox;
+  place.addresses = addresses_;
+  if (control_plane_ != nullptr) {
+    place.kernel_routes = control_plane_->mirror().routes();
+    place.kernel_neighbours = control_plane_->mirror().neighbours();
+    place.resolver = index == 0 ? static_cast<r2c::NeighbourResolver*>(control_plane_.get()) : resolver_.get();
+  }
+  place.admit = [this](uint16_t port) { return AdmitPort(port); };
+  return RuntimeWorker::Create(place);
 }
 
-absl::Status Runtime::HearKernelsIcmp() {
-  if (control_plane_ == nullptr) return absl::OkStatus();
-  auto icmp =
-      KernelIcmp::Open(*poller_, [this](const tcp::IcmpError& error) { stack_->OnIcmpError(error, worker_->now()); });
-  if (!icmp.ok()) {
-    return absl::Status(icmp.status().code(),
-                        absl::StrCat("--device=", options_.device, ": ", icmp.status().message(), "; run as root"));
+// All but the first worker's.
+void Runtime::ThreadMain(r2c::ThreadGroup::Member& member) {
+  const size_t index = member.index() + 1;
+  memories_[index]->slab.BindToCurrentThread();
+  auto made = MakeWorker(index, member.mailbox());
+  if (made.ok()) workers_[index] = *std::move(made);
+  if (member.Ready(made.status())) {
+    uint64_t last = 0;
+    while (const Jobs::Body* body = jobs_->Next(&last)) {
+      (*body)(*workers_[index]);
+      jobs_->Done();
+      (void)mailbox_->Post([](r2c::Worker&) {});  // the first may sleep
+    }
   }
-  kernel_icmp_ = *std::move(icmp);
-  return absl::OkStatus();
+  workers_[index].reset();
+}
+
+void Runtime::RunThreads(const std::function<void(RuntimeWorker&)>& body) {
+  if (jobs_ != nullptr) jobs_->Start(body, threads_->size());
+  body(first());
+  while (jobs_ != nullptr && jobs_->running() > 0) Iterate();
+}
+
+absl::Status Runtime::TryThreads(const std::function<absl::Status(RuntimeWorker&)>& body) {
+  std::vector<absl::Status> results(workers());
+  RunThreads([&](RuntimeWorker& worker) { results[worker.index()] = body(worker); });
+  const auto bad = std::find_if(results.begin(), results.end(), [](const absl::Status& s) { return !s.ok(); });
+  return bad == results.end() ? absl::OkStatus() : *bad;
 }
 
 absl::Status Runtime::InstallRules() {
+  const tcp::StackConfig tcp = ProfileOf(options_);
   bifurcation::PortPlanSpec spec;
   for (const wire::Ipv4Prefix& address : addresses_) spec.addresses.push_back(address.address());
   spec.listen_ports = listen_ports_;
-  spec.client_ranges = {{stack_->config().ephemeral_first, stack_->config().ephemeral_last}};
+  spec.client_ranges = {{tcp.ephemeral_first, tcp.ephemeral_last}};
   spec.allow_listen_in_client_range = true;
   spec.allow_privileged = true;  // whoever names such a port means it
   auto plan = bifurcation::PortPlan::Create(spec);
@@ -369,37 +327,20 @@ absl::Status Runtime::InstallRules() {
 }
 
 absl::Status Runtime::AdmitPort(uint16_t port) {
+  const std::lock_guard<std::mutex> lock(rules_mutex_);
+  // Each worker listens there, or it is a new listener on a port that had one before.
+  if (std::find(listen_ports_.begin(), listen_ports_.end(), port) != listen_ports_.end()) return absl::OkStatus();
   listen_ports_.push_back(port);
   absl::Status status = InstallRules();
-  if (status.ok()) return status;
-  listen_ports_.pop_back();
-  return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
-}
-
-absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery) {
-  absl::Status status = worker_->Listen({wire::IpAddress(), port}, handler, delivery);
-  if (!status.ok()) return absl::Status(status.code(), absl::StrCat("--port=", port, ": ", status.message()));
-  return AdmitPort(port);
-}
-
-absl::StatusOr<tcp::Connection*> Runtime::Connect(const wire::Endpoint& remote, r2c::Handler& handler,
-                                                  const r2c::Delivery& delivery) {
-  return worker_->Connect(remote, handler, delivery);
-}
-
-bool Runtime::WaitForLink(Duration limit) {
-  const std::atomic<bool>& stop = StopRequested();
-  const Time deadline = clock_.Now() + limit;
-  while (!io_->link_up() && worker_->now() < deadline && !stop.load(std::memory_order_relaxed)) Iterate();
-  return io_->link_up();
+  if (!status.ok()) {
+    listen_ports_.pop_back();
+  } else if (steered_ != nullptr) {
+    steered_->AddListenPort(port);
+  }
+  return status;
 }
 
 bool Runtime::StopAsked() { return StopRequested().load(std::memory_order_relaxed); }
-
-void Runtime::Iterate() {
-  const bool busy = worker_->RunOnce();
-  if (idler_ != nullptr) idler_->AfterIteration(busy);
-}
 
 int Runtime::Run(const std::function<bool()>& done) {
   RunAndDrain(done);
@@ -407,34 +348,33 @@ int Runtime::Run(const std::function<bool()>& done) {
 }
 
 void Runtime::RunAndDrain(const std::function<bool()>& done, const std::function<void()>& on_stop) {
-  const std::atomic<bool>& stop = StopRequested();
-  const auto finished = [&done] { return done && done(); };
-  while (!stop.load(std::memory_order_relaxed) && !finished()) Iterate();
-  if (on_stop && !finished()) {
-    on_stop();
-    const Time deadline = clock_.Now() + options_.drain_limit;
-    while (worker_->now() < deadline && !finished()) Iterate();
-  }
-  const size_t reset = worker_->Drain(options_.drain_limit);
-  if (reset > 0) LOG(WARNING) << reset << " connections did not close within --drain and were reset";
+  std::atomic<bool> over{false};
+  RunThreads([&](RuntimeWorker& worker) {
+    if (worker.index() > 0) return worker.RunAndDrain([&over] { return over.load(std::memory_order_relaxed); });
+    worker.RunAndDrain(done, on_stop);
+    over.store(true, std::memory_order_relaxed);
+  });
 }
 
 int Runtime::Finish() { return ReleaseAll() == 0 ? 0 : 1; }
 
+std::unique_ptr<stats::DropCounters> Runtime::drops() const {
+  auto sum = std::make_unique<stats::DropCounters>();
+  for (const auto& memory : memories_) sum->Merge(memory->drops);
+  return sum;
+}
+
 size_t Runtime::ReleaseAll() {
-  if (slab_ == nullptr || released_) return 0;
+  if (released_) return 0;
   released_ = true;
-  kernel_icmp_.reset();
-  if (stats_printer_ != nullptr) stats_printer_->Print();
-  stats_printer_.reset();
-  idler_.reset();
-  worker_.reset();
+  if (jobs_ != nullptr) jobs_->End();
+  threads_.reset();  // each worker goes in its thread
+  if (control_plane_ != nullptr) control_plane_->Unwatch();
+  workers_.clear();
   mailbox_.reset();
-  stack_.reset();
-  egress_.reset();
-  arp_.reset();
-  ingress_.reset();
+  resolver_.reset();
   control_plane_.reset();
+  steered_.reset();
   if (pcap_ != nullptr && !pcap_->Flush().ok())
     LOG(ERROR) << "--pcap=" << options_.pcap << ": " << pcap_->status().message();
   pcap_.reset();
@@ -443,9 +383,16 @@ size_t Runtime::ReleaseAll() {
   vlan_.reset();
   io_ = nullptr;
   device_.reset();
-  slab_->DrainReturns();
-  const size_t out = slab_->outstanding();
-  if (out > 0) std::fprintf(stderr, "leak: %zu Zbuf objs are not home\n%s\n", out, slab_->LeakReport().c_str());
+  size_t out = 0;
+  for (const auto& memory : memories_) {
+    memory->slab.BindToCurrentThread();
+    memory->slab.DrainReturns();
+    const size_t of_this = memory->slab.outstanding();
+    if (of_this > 0) {
+      std::fprintf(stderr, "leak: %zu Zbuf objs are not home\n%s\n", of_this, memory->slab.LeakReport().c_str());
+    }
+    out += of_this;
+  }
   return out;
 }
 

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -50,7 +52,7 @@ void CheckLinesForPipe(Runtime& runtime) {
   int ends[2];
   ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0) << strerror(errno);
   std::FILE* const out = fdopen(ends[1], "w");
-  StatsPrinter printer(runtime.stats_sources(), runtime.worker(), Duration::Seconds(1), out);
+  StatsPrinter printer(runtime.first().stats_sources(), runtime.worker(), Duration::Seconds(1), out);
   const int lines = 2 * fcntl(ends[0], F_GETPIPE_SZ) / 400;  // a line is longer
   for (int i = 0; i < lines; ++i) printer.OnTimer(runtime.worker().now());
   std::string read_out(size_t{1} << 20, '\0');
@@ -101,10 +103,11 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   const absl::StatusOr<std::unique_ptr<Runtime>> second = Runtime::Create(options);
   EXPECT_FALSE(second.ok()) << "DPDK is in use";
 
-  const std::string line = StatsLine(runtime.stats_sources());
-  for (const char* part : {"{\"tcp.segments_in\":0,", "\"tcp.connections\":1,", "\"tcp.held_limit_bytes\":16777216,",
-                           "\"zbuf.limit_bytes\":33554432,", "\"io.rx_packets\":0,", "\"worker.reads_held\":0,",
-                           "\"worker.stalls\":0,", "\"worker.sampled_rest_ns\":", "\"idle.sleeps\":0,"}) {
+  const std::string line = StatsLine(runtime.first().stats_sources());
+  for (const char* part :
+       {"{\"worker.index\":0,\"tcp.segments_in\":0,", "\"tcp.connections\":1,", "\"tcp.held_limit_bytes\":16777216,",
+        "\"zbuf.limit_bytes\":33554432,", "\"io.rx_packets\":0,", "\"worker.reads_held\":0,", "\"worker.stalls\":0,",
+        "\"worker.sampled_rest_ns\":", "\"idle.sleeps\":0,"}) {
     EXPECT_TRUE(absl::StrContains(line, part)) << part << " in " << line;
   }
 
@@ -116,6 +119,60 @@ TEST(Runtime, ListensOnceConnectsOverItsRoutesAndReportsWhatIsNotHome) {
   runtime.RunAndDrain([&rounds] { return ++rounds > 100; });
   EXPECT_EQ(runtime.Finish(), 1) << "an obj is not home, and the exit code has to say so";
   zbuf::Free(kept);
+}
+
+// Each in its thread; what one of them holds is the whole's leak, and what fails in one is said.
+TEST(Runtime, WorkersHaveThreadsPortsAndMemoryOfTheirOwn) {
+  RuntimeOptions options = OnNothing();
+  options.workers = 3;
+  options.max_connections = 7;
+  options.idle_spin = Duration::Milliseconds(1);
+  for (int i = 0; i < 2; ++i) {
+    absl::StatusOr<std::unique_ptr<Runtime>> runtime = Runtime::Create(options);
+    ASSERT_TRUE(runtime.ok()) << runtime.status();
+    ASSERT_EQ((*runtime)->workers(), 3u);
+    std::vector<std::thread::id> threads(3);
+    std::vector<Nobody> handlers(3);
+    const absl::Status listening = (*runtime)->TryThreads([&](RuntimeWorker& worker) {
+      threads[worker.index()] = std::this_thread::get_id();
+      const tcp::StackConfig& config = worker.stack().config();
+      EXPECT_EQ(config.ephemeral_first, 61440 + worker.index() * 1365);
+      EXPECT_EQ(config.ephemeral_last, worker.index() == 2 ? 65535 : config.ephemeral_first + 1364);
+      EXPECT_EQ(config.max_connections, 3u);
+      EXPECT_EQ(config.memory_limit_bytes, (16u << 20) / 3);
+      return worker.Listen(61441, handlers[worker.index()]);
+    });
+    ASSERT_TRUE(listening.ok()) << listening;
+    EXPECT_EQ(threads[0], std::this_thread::get_id());
+    EXPECT_NE(threads[1], threads[0]);
+    EXPECT_NE(threads[2], threads[1]);
+    const absl::Status second = (*runtime)->TryThreads([&](RuntimeWorker& worker) {
+      EXPECT_EQ(threads[worker.index()], std::this_thread::get_id()) << "another job, the same thread";
+      return worker.index() == 1 ? worker.Listen(61441, handlers[1]) : absl::OkStatus();
+    });
+    EXPECT_EQ(second.code(), absl::StatusCode::kAlreadyExists);
+
+    std::byte* kept = nullptr;
+    (*runtime)->RunThreads([&](RuntimeWorker& worker) {
+      ASSERT_TRUE(worker.Connect({wire::Ipv4Address(10, 0, 0, 1), 80}, handlers[worker.index()]).ok());
+      if (worker.index() == 2 && i == 0) kept = worker.slab().Alloc(100);
+    });
+    // The first one's end is the others'.
+    bool told = false;
+    ASSERT_TRUE((*runtime)->mailbox().Post([&told](r2c::Worker&) { told = true; }));
+    (*runtime)->RunAndDrain([&told] { return told; });
+    EXPECT_EQ((*runtime)->Finish(), i == 0 ? 1 : 0);
+    if (kept != nullptr) zbuf::Free(kept);
+  }
+}
+
+TEST(Runtime, AWorkerThatCannotBeMadeIsSaid) {
+  RuntimeOptions options = OnNothing();
+  options.memory_mb = 8;
+  options.workers = 64;
+  const auto created = Runtime::Create(options);
+  EXPECT_EQ(created.status().code(), absl::StatusCode::kResourceExhausted) << created.status();
+  EXPECT_TRUE(absl::StrContains(created.status().message(), "--memory_mb=8")) << created.status();
 }
 
 // The same port, at once, and each obj home each time.

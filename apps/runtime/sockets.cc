@@ -2,21 +2,22 @@
 
 #include <algorithm>
 
+#include "luna/apps/runtime/runtime.h"
 #include "luna/net/socket/luna_socket.h"
 #include "luna/net/wire/address.h"
 
 namespace luna::apps {
 
-std::unique_ptr<socket::WorkerSockets> MakeSockets(Runtime& runtime) {
+std::unique_ptr<socket::WorkerSockets> MakeSockets(RuntimeWorker& worker) {
   socket::WorkerSocketsOptions options;
-  options.iterate = [&runtime] { runtime.Iterate(); };
+  options.iterate = [&worker] { worker.Iterate(); };
   options.interrupted = [] { return Runtime::StopAsked(); };
-  options.admit = [&runtime](uint16_t port) { return runtime.AdmitPort(port); };
-  options.is_ours = [&runtime](const wire::IpAddress& address) {
-    const auto& ours = runtime.addresses();
+  options.admit = [&worker](uint16_t port) { return worker.AdmitPort(port); };
+  options.is_ours = [&worker](const wire::IpAddress& address) {
+    const auto& ours = worker.addresses();
     return std::any_of(ours.begin(), ours.end(), [&](const wire::Ipv4Prefix& a) { return a.address() == address; });
   };
-  auto sockets = std::make_unique<socket::WorkerSockets>(runtime.worker(), options);
+  auto sockets = std::make_unique<socket::WorkerSockets>(worker.worker(), options);
   socket::UseSockets(sockets.get());
   return sockets;
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -112,6 +113,12 @@ void AddWorker(const r2c::Worker& worker, Numbers* out) {
   }
 }
 
+// The printers of several workers share an output: of the room that one has found it has the use.
+std::mutex& OneAtATime() {
+  static auto* const mutex = new std::mutex;
+  return *mutex;
+}
+
 // A pipe that can be written to takes PIPE_BUF octets (4,096; pipe(7)) without making the writer wait: more than a
 // line, which has some 60 numbers.
 bool HasRoom(std::FILE* out) {
@@ -123,6 +130,7 @@ bool HasRoom(std::FILE* out) {
 
 std::string StatsLine(const StatsSources& sources) {
   Numbers numbers;
+  numbers.Add("worker.index", sources.index);
   AddTcp(sources.stack, &numbers);
   AddMemory(sources.slab, &numbers);
   AddDevice(sources.io.stats(), &numbers);
@@ -149,8 +157,9 @@ StatsPrinter::StatsPrinter(const StatsSources& sources, r2c::Worker& worker, Dur
 StatsPrinter::~StatsPrinter() { worker_.Cancel(*this); }
 
 void StatsPrinter::OnTimer(Time now) {
+  const std::lock_guard<std::mutex> lock(OneAtATime());
   if (HasRoom(out_)) {
-    Print();
+    Write();
   } else {
     ++left_out_;
   }
@@ -158,6 +167,11 @@ void StatsPrinter::OnTimer(Time now) {
 }
 
 void StatsPrinter::Print() {
+  const std::lock_guard<std::mutex> lock(OneAtATime());
+  Write();
+}
+
+void StatsPrinter::Write() {
   std::string line = StatsLine(sources_);
   if (left_out_ > 0) {
     line.pop_back();

@@ -5,6 +5,7 @@
 // Names are owner first; counts since the start, and levels (connections, memory) as they stand. Drop reasons that were
 // never counted are left out.
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -22,6 +23,7 @@ namespace luna::apps {
 
 // All of them outlive the line's making; none is changed.
 struct StatsSources {
+  size_t index;  // of the worker
   const tcp::Stack& stack;
   const zbuf::Slab& slab;
   const pmd::PacketIo& io;
@@ -34,12 +36,13 @@ struct StatsSources {
 // Without a newline. The thread of the worker. Cold path: allocates.
 std::string StatsLine(const StatsSources& sources);
 
-// Writes the line to `out` again and again, on the worker's wheel, which waits for no reader: a line for which a pipe
-// or a terminal has no room is left out, and the next one counts it ("stats.lines_left_out"). Takes itself off the
-// wheel.
+// One line for each worker. Writes the line to `out` again and again, on the worker's wheel, which waits for no reader:
+// a line for which a pipe or a terminal has no room is left out, and the next one counts it ("stats.lines_left_out").
+// Takes itself off the wheel.
 class StatsPrinter final : public r2c::AppTimer {
  public:
-  // `worker` is that of `sources`; `out` outlives the printer, and nobody else has octets waiting in its buffer.
+  // `worker` is that of `sources`; `out` outlives the printer, and nobody but other printers has octets waiting in its
+  // buffer.
   StatsPrinter(const StatsSources& sources, r2c::Worker& worker, Duration interval, std::FILE* out);
   ~StatsPrinter() override;
   StatsPrinter(const StatsPrinter&) = delete;
@@ -50,6 +53,8 @@ class StatsPrinter final : public r2c::AppTimer {
   void Print();
 
  private:
+  void Write();
+
   const StatsSources sources_;
   r2c::Worker& worker_;
   const Duration interval_;

@@ -11,9 +11,8 @@
 #include "glog/logging.h"
 
 namespace luna::r2c {
-namespace {
 
-absl::Status PinTo(int cpu) {
+absl::Status PinThisThread(int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
@@ -21,8 +20,6 @@ absl::Status PinTo(int cpu) {
   if (error == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("CPU ", cpu, " is none that this process may use"));
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<ThreadGroup>> ThreadGroup::Start(const ThreadGroupOptions& options, Body body) {
   CHECK(options.threads > 0 && (options.cpus.empty() || options.cpus.size() == options.threads));
@@ -51,7 +48,7 @@ absl::StatusOr<std::unique_ptr<ThreadGroup>> ThreadGroup::Start(const ThreadGrou
 }
 
 void ThreadGroup::Run(Member& member, int cpu, const Body& body) {
-  const absl::Status pinned = cpu < 0 ? absl::OkStatus() : PinTo(cpu);
+  const absl::Status pinned = cpu < 0 ? absl::OkStatus() : PinThisThread(cpu);
   if (!pinned.ok()) {
     member.Ready(pinned);
     return;

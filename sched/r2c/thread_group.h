@@ -28,6 +28,9 @@
 
 namespace luna::r2c {
 
+// The calling thread runs there from now on. InvalidArgument: this process may not use it.
+absl::Status PinThisThread(int cpu);
+
 struct ThreadGroupOptions {
   size_t threads = 1;
   std::vector<int> cpus;  // that of each thread; empty: where the kernel likes

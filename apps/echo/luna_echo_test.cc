@@ -53,8 +53,8 @@ TEST(LunaEcho, EchoesOverMemifAndEverythingComesHome) {
 
 TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
   int number = 0;
-  // The third: a core for I/O alone, and two threads that answer; the client has two workers.
-  for (const std::string model : {"--model=inline", "--model=batch", "--threads=2", "--workers=3"}) {
+  // The third: a core for I/O alone, and two threads that answer. The client of the last three has two workers.
+  for (const std::string model : {"--model=inline", "--model=batch", "--threads=2", "--workers=3", "--api=socket"}) {
     for (const std::string idle : {"--idle=spin", "--idle=20us"}) {
       SCOPED_TRACE(absl::StrCat(model, " ", idle));
       const std::string socket = absl::StrCat("model", ++number);
@@ -266,6 +266,7 @@ INSTANTIATE_TEST_SUITE_P(
          {"server", "--device=net_null0", kOurs, "--pcap=/no/such/folder/x.pcap", "--huge=off"},
          {"--pcap=/no/such/folder/x.pcap"}},
         {"BadCpu", {"server", "--device=net_null0", kOurs, "--cpu=1000"}, {"--cpu=1000"}},
+        {"BadApi", {"server", "--device=net_null0", kOurs, "--api=rest"}, {"--api=rest", "socket"}},
         {"NoWorkers", {"server", "--device=net_null0", kOurs, "--workers=0"}, {"--workers=0", "64"}},
         {"OneCpuForTwo", {"server", "--device=net_null0", kOurs, "--workers=2", "--cpu=0"}, {"--cpu=0", "--workers=2"}},
         {"NotACpu", {"server", "--device=net_null0", kOurs, "--cpu=fast"}, {"--cpu=fast", "2,3"}},

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdio>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <thread>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "luna/apps/echo/echo_server.h"
@@ -22,11 +24,14 @@
 #include "luna/apps/echo/luna_client.h"
 #include "luna/apps/echo/pattern.h"
 #include "luna/apps/echo/remote_echo.h"
+#include "luna/apps/echo/socket_echo.h"
 #include "luna/apps/echo/workload.h"
 #include "luna/apps/runtime/flags.h"
 #include "luna/apps/runtime/runtime.h"
 #include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/signals.h"
+#include "luna/apps/runtime/sockets.h"
+#include "luna/net/socket/worker_sockets.h"
 
 DEFINE_uint32(port, 61441, "server: TCP port to listen on.");
 DEFINE_string(connect, "", "client: address and port of the server, e.g. 10.0.0.2:61441.");
@@ -39,6 +44,9 @@ DEFINE_uint32(
     threads, 0,
     "server: 0: the worker's thread answers; else so many threads of their own, which block without work, and "
     "the worker's is a core for I/O alone.");
+DEFINE_string(
+    api, "handler",
+    "server: handler (Luna's own interface, zero copy) or socket (POSIX sockets and callbacks, which copies).");
 DEFINE_bool(verify, false, "client: compare every octet that comes back with what was sent.");
 DEFINE_bool(json, false, "client: print one line of JSON instead of a sentence.");
 DEFINE_string(kernel_mode, "block", "with --device=kernel: block (sleep in epoll_wait) or spin (busy-poll it).");
@@ -48,7 +56,7 @@ namespace {
 
 constexpr char kUsage[] = R"(luna-echo - an echo server and a measuring client over Luna's user-space TCP
 
-  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441] [--workers=2|--threads=2]
+  luna-echo server --device=DEVICE --address=OURS/PREFIX [--port=61441] [--workers=2|--threads=2] [--api=socket]
   luna-echo client --device=DEVICE --address=OURS/PREFIX --connect=SERVER:PORT
                    [--size=64] [--inflight=1] [--connections=1] [--duration=5s] [--verify] [--json]
 
@@ -153,6 +161,14 @@ int ServeOnThreads(Runtime& runtime, uint16_t port) {
   return code;
 }
 
+// The last word of a server; `accepted`: by each worker.
+void PrintServed(const std::vector<uint64_t>& accepted, uint64_t bytes, const std::string& more,
+                 const Runtime& runtime) {
+  std::fprintf(stderr, "%s connections, %llu octets echoed%s; refused packets: %s\n",
+               absl::StrJoin(accepted, " + ").c_str(), static_cast<unsigned long long>(bytes), more.c_str(),
+               runtime.drops()->ToString().c_str());
+}
+
 int ServeOnWorkers(Runtime& runtime, uint16_t port) {
   std::vector<EchoServer> echoes(runtime.workers());
   const absl::Status listening = runtime.TryThreads([&](RuntimeWorker& worker) {
@@ -162,23 +178,57 @@ int ServeOnWorkers(Runtime& runtime, uint16_t port) {
   PrintListening(Where(runtime, port));
   const int code = runtime.Run();
   uint64_t bytes = 0, abnormal_ends = 0;
-  std::string shares;
+  std::vector<uint64_t> accepted;
   for (const EchoServer& echo : echoes) {
+    accepted.push_back(echo.accepted());
     bytes += echo.bytes();
     abnormal_ends += echo.abnormal_ends();
-    absl::StrAppend(&shares, shares.empty() ? "" : " + ", echo.accepted());
   }
-  std::fprintf(stderr, "%s connections, %llu octets echoed, %llu ended abnormally; refused packets: %s\n",
-               shares.c_str(), static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(abnormal_ends),
-               runtime.drops()->ToString().c_str());
+  PrintServed(accepted, bytes, absl::StrCat(", ", abnormal_ends, " ended abnormally"), runtime);
+  return code;
+}
+
+// The server that a program of the kernel's would be.
+int ServeOnSockets(Runtime& runtime, uint16_t port) {
+  std::vector<std::unique_ptr<socket::WorkerSockets>> sockets(runtime.workers());
+  std::vector<std::unique_ptr<SocketEcho>> echoes(runtime.workers());
+  const absl::Status listening = runtime.TryThreads([&](RuntimeWorker& worker) {
+    sockets[worker.index()] = MakeSockets(worker);
+    auto echo = SocketEcho::Listen(port);
+    if (echo.ok()) echoes[worker.index()] = *std::move(echo);
+    return echo.status();
+  });
+  if (listening.ok()) PrintListening(Where(runtime, port));
+  std::vector<uint64_t> accepted(runtime.workers()), bytes(runtime.workers());
+  runtime.RunThreads([&](RuntimeWorker& worker) {
+    const size_t i = worker.index();
+    if (listening.ok()) {
+      echoes[i]->Run();
+      accepted[i] = echoes[i]->accepted();
+      bytes[i] = echoes[i]->bytes();
+    }
+    echoes[i].reset();
+    worker.RunAndDrain([] { return true; });
+    sockets[i].reset();
+  });
+  if (!listening.ok()) return ExitWith(listening);
+  const int code = runtime.Finish();
+  PrintServed(accepted, std::accumulate(bytes.begin(), bytes.end(), uint64_t{0}), "", runtime);
   return code;
 }
 
 int ServeOnLuna() {
   absl::StatusOr<uint16_t> port = PortFromFlags(/*zero_means_any=*/false);
   if (!port.ok()) return ExitWith(port.status());
+  if (FLAGS_api != "handler" && FLAGS_api != "socket") {
+    return ExitWith(absl::InvalidArgumentError(absl::StrCat("--api=", FLAGS_api, ": choose handler or socket")));
+  }
+  if (FLAGS_api == "socket" && FLAGS_threads > 0) {
+    return ExitWith(absl::InvalidArgumentError("--api=socket: sockets are the worker's own; leave --threads=0"));
+  }
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
+  if (FLAGS_api == "socket") return ServeOnSockets(**runtime, *port);
   return FLAGS_threads > 0 ? ServeOnThreads(**runtime, *port) : ServeOnWorkers(**runtime, *port);
 }
 

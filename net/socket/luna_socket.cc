@@ -58,6 +58,7 @@ int AsInt(int64_t value) { return static_cast<int>(value); }
 }  // namespace
 
 void UseSockets(WorkerSockets* sockets) { current = sockets; }
+WorkerSockets* SocketsOfThisThread() { return current; }
 
 }  // namespace luna::socket
 

@@ -89,6 +89,7 @@ class WorkerSockets;
 
 // The sockets of this thread from now on. Not owned; null: none.
 void UseSockets(WorkerSockets* sockets);
+WorkerSockets* SocketsOfThisThread();
 
 }  // namespace luna::socket
 #endif

@@ -1,0 +1,369 @@
+#include "luna/net/socket/luna_ev.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "luna/net/socket/luna_socket.h"
+#include "luna/net/socket/testing/two_programs.h"
+#include "luna/sched/clock/time.h"
+
+namespace luna::socket {
+namespace {
+
+// The loop is the client's, but where a test says otherwise.
+class LunaEvTest : public TwoPrograms {
+ protected:
+  LunaEvTest() : loop_(luna_ev_loop_new()) { luna_ev_set_userdata(loop_, this); }
+  ~LunaEvTest() override {
+    UseSockets(client_.get());
+    luna_ev_loop_destroy(loop_);
+  }
+  static LunaEvTest& Of(luna_ev_loop* loop) { return *static_cast<LunaEvTest*>(luna_ev_userdata(loop)); }
+  static void Note(luna_ev_loop* loop, const luna_ev_watcher& w) {
+    Of(loop).called_.emplace_back(static_cast<const char*>(w.data));
+  }
+  static void OnIo(luna_ev_loop* loop, luna_ev_io* w, int revents) {
+    Of(loop).revents_ = revents;
+    Note(loop, w->w);
+  }
+  static void OnTimer(luna_ev_loop* loop, luna_ev_timer* w, int) { Note(loop, w->w); }
+  luna_ev_timer Timer(const char* name, double after, double repeat = 0) {
+    luna_ev_timer timer;
+    luna_ev_timer_init(&timer, OnTimer, after, repeat);
+    timer.w.data = const_cast<char*>(name);
+    return timer;
+  }
+  luna_ev_io Io(const char* name, int fd, int events) {
+    luna_ev_io io;
+    luna_ev_io_init(&io, OnIo, fd, events);
+    io.w.data = const_cast<char*>(name);
+    return io;
+  }
+  std::vector<std::string> TakeCalled() { return std::exchange(called_, {}); }
+  using Names = std::vector<std::string>;
+
+  luna_ev_loop* const loop_;
+  Names called_;
+  int revents_ = 0;
+};
+
+// A server of callbacks, on its host's own loop: what every user writes first.
+class EvEcho {
+ public:
+  explicit EvEcho(int listener) : loop_(luna_ev_loop_new()) {
+    luna_ev_set_userdata(loop_, this);
+    luna_ev_io_init(&listener_, OnConnection, listener, LUNA_EV_READ);
+    luna_ev_io_start(loop_, &listener_);
+  }
+  ~EvEcho() { luna_ev_loop_destroy(loop_); }
+  void Turn() { EXPECT_GE(luna_ev_run(loop_, LUNA_EVRUN_NOWAIT), 0); }
+  size_t peers() const { return peers_.size(); }
+  size_t reads = 0;
+
+ private:
+  struct Peer {
+    luna_ev_io io;
+    std::string waiting;
+  };
+  static EvEcho& Of(luna_ev_loop* loop) { return *static_cast<EvEcho*>(luna_ev_userdata(loop)); }
+  static void OnConnection(luna_ev_loop* loop, luna_ev_io* w, int) {
+    const int fd = luna_accept4(w->fd, nullptr, nullptr, SOCK_NONBLOCK);
+    if (fd < 0) return;
+    auto& peer = *Of(loop).peers_.emplace_back(std::make_unique<Peer>());
+    luna_ev_io_init(&peer.io, OnReady, fd, LUNA_EV_READ);
+    luna_ev_io_start(loop, &peer.io);
+  }
+  static void OnReady(luna_ev_loop* loop, luna_ev_io* w, int) { Of(loop).Serve(w); }
+  void Serve(luna_ev_io* w) {
+    Peer& peer = *reinterpret_cast<Peer*>(w);
+    char buffer[4096];
+    if (peer.waiting.empty()) {
+      ++reads;
+      const ssize_t n = luna_read(w->fd, buffer, sizeof(buffer));
+      if (n < 0 && errno == EAGAIN) return;
+      if (n <= 0) return End(peer);
+      peer.waiting.assign(buffer, static_cast<size_t>(n));
+    }
+    const ssize_t sent = luna_write(w->fd, peer.waiting.data(), peer.waiting.size());
+    if (sent < 0 && errno != EAGAIN) return End(peer);
+    peer.waiting.erase(0, static_cast<size_t>(std::max<ssize_t>(sent, 0)));
+    const int wanted = peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE;
+    if (wanted == w->events) return;
+    luna_ev_io_stop(loop_, w);
+    w->events = wanted;
+    luna_ev_io_start(loop_, w);
+  }
+  void End(Peer& peer) {
+    luna_ev_io_stop(loop_, &peer.io);
+    luna_close(peer.io.fd);
+    std::erase_if(peers_, [&peer](const auto& p) { return p.get() == &peer; });
+  }
+
+  luna_ev_loop* const loop_;
+  luna_ev_io listener_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+};
+
+TEST_F(LunaEvTest, AServerOfCallbacksEchoesEachOctetAndBackPressureTurnsIt) {
+  const int listener = Listener();
+  UseSockets(server_.get());
+  auto echo = std::make_unique<EvEcho>(listener);
+  UseSockets(client_.get());
+  program_ = [&] { echo->Turn(); };
+  std::string sent(3'000'000, '\0');
+  for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>(i * 31 + i / 255);
+  const int fd = Socket();
+  ASSERT_EQ(Connect(fd), 0);
+  ASSERT_EQ(luna_fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+  // All is written before anything is read: the echo has to wait for room, with what it has.
+  std::string received;
+  size_t written = 0;
+  char buffer[8192];
+  for (int i = 0; i < 100'000 && received.size() < sent.size(); ++i) {
+    const ssize_t w = luna_write(fd, sent.data() + written, sent.size() - written);
+    if (w > 0) written += static_cast<size_t>(w);
+    if (written < sent.size() && i % 50 != 0) continue;
+    const ssize_t r = luna_read(fd, buffer, sizeof(buffer));
+    if (r > 0) received.append(buffer, static_cast<size_t>(r));
+  }
+  EXPECT_TRUE(received == sent) << received.size();
+  EXPECT_EQ(echo->peers(), 1u);
+  luna_close(fd);
+  for (int i = 0; i < 1000 && echo->peers() > 0; ++i) Step();
+  EXPECT_EQ(echo->peers(), 0u);
+  program_ = nullptr;
+  UseSockets(server_.get());
+  echo.reset();
+  luna_close(listener);
+}
+
+TEST_F(LunaEvTest, WatchersOfOneDescriptorAreTheirOwn) {
+  const auto [fd, accepted] = Connected();
+  luna_ev_io reader = Io("reader", fd, LUNA_EV_READ), writer = Io("writer", fd, LUNA_EV_WRITE);
+  luna_ev_io both = Io("both", fd, LUNA_EV_READ | LUNA_EV_WRITE);
+  for (luna_ev_io* w : {&reader, &writer, &both}) luna_ev_io_start(loop_, w);
+  luna_ev_io_start(loop_, &reader);  // once more: nothing
+  EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  EXPECT_EQ(TakeCalled(), (Names{"writer", "both"}));
+  EXPECT_EQ(revents_, LUNA_EV_WRITE);
+  luna_ev_io_stop(loop_, &writer);
+  luna_ev_io_stop(loop_, &both);
+  luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+  EXPECT_EQ(TakeCalled(), Names{});
+  UseSockets(server_.get());
+  ASSERT_EQ(luna_write(accepted, "x", 1), 1);
+  UseSockets(client_.get());
+  EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  EXPECT_EQ(TakeCalled(), (Names{"reader", "reader"})) << "as long as it lasts";
+  luna_ev_io_stop(loop_, &reader);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0) << "nobody watches";
+}
+
+TEST_F(LunaEvTest, WhoIsStoppedIsNotCalledThoughItsEventHasCome) {
+  const auto [fd, accepted] = Connected();
+  struct Pair {
+    luna_ev_io first, second;
+    int calls = 0;
+  } pair;
+  const auto stop_other = [](luna_ev_loop* loop, luna_ev_io* w, int) {
+    auto* both = static_cast<Pair*>(w->w.data);
+    ++both->calls;
+    luna_ev_io_stop(loop, w == &both->first ? &both->second : &both->first);
+  };
+  for (luna_ev_io* w : {&pair.first, &pair.second}) {
+    luna_ev_io_init(w, stop_other, fd, LUNA_EV_WRITE);
+    w->w.data = &pair;
+    luna_ev_io_start(loop_, w);
+  }
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(pair.calls, 1);
+  luna_ev_io_stop(loop_, &pair.first);
+}
+
+TEST_F(LunaEvTest, TimersComeInTheirOrderAndBeatWithoutMakingUp) {
+  luna_ev_timer late = Timer("late", 0.5), early = Timer("early", 0.1), beat = Timer("beat", 0.2, 0.2);
+  const double start = luna_ev_now(loop_);
+  for (luna_ev_timer* t : {&late, &early, &beat}) luna_ev_timer_start(loop_, t);
+  EXPECT_DOUBLE_EQ(luna_ev_timer_remaining(loop_, &late), 0.5);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  EXPECT_EQ(TakeCalled(), (Names{"early", "beat", "beat", "late"}));
+  EXPECT_NEAR(luna_ev_now(loop_) - start, 0.5, 0.002);
+  EXPECT_EQ(luna_ev_timer_remaining(loop_, &late), 0);
+  hosts_.clock().Advance(Duration::Seconds(2));  // the program computes
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+  EXPECT_EQ(TakeCalled(), Names{"beat"}) << "once, for all that it missed";
+  luna_ev_timer_stop(loop_, &beat);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+}
+
+// A time limit that is pushed back, and one that is not.
+TEST_F(LunaEvTest, AgainPushesATimeLimitBack) {
+  luna_ev_timer limit = Timer("limit", 0, 0.3), tick = Timer("tick", 0.2, 0.2);
+  const double start = luna_ev_now(loop_);
+  luna_ev_timer_again(loop_, &limit);
+  luna_ev_timer_start(loop_, &tick);
+  for (int i = 0; i < 5; ++i) {
+    luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+    EXPECT_EQ(TakeCalled(), Names{"tick"});
+    luna_ev_timer_again(loop_, &limit);
+  }
+  luna_ev_timer_stop(loop_, &tick);
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(TakeCalled(), Names{"limit"});
+  EXPECT_NEAR(luna_ev_now(loop_) - start, 1.3, 0.01);
+  limit.repeat = 0;
+  luna_ev_timer_again(loop_, &limit);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0) << "it is stopped";
+}
+
+TEST_F(LunaEvTest, AnotherThreadWakesTheLoopAndManyCallsAreOne) {
+  luna_ev_async async;
+  luna_ev_async_init(&async, [](luna_ev_loop* loop, luna_ev_async* w, int revents) {
+    EXPECT_EQ(revents, LUNA_EV_ASYNC);
+    Note(loop, w->w);
+  });
+  async.w.data = const_cast<char*>("async");
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(luna_ev_async_start(loop_, &async), 0);
+    std::thread other([&] {
+      for (int k = 0; k < 10; ++k) luna_ev_async_send(loop_, &async);
+    });
+    other.join();
+    EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+    luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+    EXPECT_EQ(TakeCalled(), Names{"async"}) << i;
+    luna_ev_async_send(loop_, &async);  // and is stopped before the loop looks
+    luna_ev_async_stop(loop_, &async);
+    luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+    EXPECT_EQ(TakeCalled(), Names{}) << i;
+  }
+}
+
+TEST_F(LunaEvTest, TheKernelsDescriptorsAreWatchedToo) {
+  const int event = eventfd(0, EFD_NONBLOCK);
+  luna_ev_io io = Io("kernel's", event, LUNA_EV_READ);
+  luna_ev_io_start(loop_, &io);
+  luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+  EXPECT_EQ(TakeCalled(), Names{});
+  ASSERT_EQ(eventfd_write(event, 1), 0);
+  EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  EXPECT_EQ(TakeCalled(), Names{"kernel's"});
+  luna_ev_io_stop(loop_, &io);
+  close(event);
+}
+
+TEST_F(LunaEvTest, ADescriptorThatIsNoneEndsItsWatchersWithAnError) {
+  luna_ev_io io = Io("gone", 1 << 25, LUNA_EV_READ);
+  luna_ev_io_start(loop_, &io);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_EQ(TakeCalled(), Names{"gone"});
+  EXPECT_EQ(revents_, LUNA_EV_ERROR | LUNA_EV_READ | LUNA_EV_WRITE);
+}
+
+// Closed while it was watched, against the rule: nothing is called, and the number's next owner can be watched.
+TEST_F(LunaEvTest, ANumberThatIsUsedAgainIsWatchedAgain) {
+  const int first = Socket(SOCK_NONBLOCK);
+  luna_ev_io io = Io("first", first, LUNA_EV_READ | LUNA_EV_WRITE);
+  luna_ev_io_start(loop_, &io);
+  luna_close(first);
+  luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+  EXPECT_EQ(TakeCalled(), Names{});
+  const auto [fd, accepted] = Connected();
+  ASSERT_EQ(fd, first);
+  luna_ev_io_stop(loop_, &io);
+  luna_ev_io second = Io("second", fd, LUNA_EV_WRITE);
+  luna_ev_io_start(loop_, &second);
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(TakeCalled(), Names{"second"});
+  luna_ev_io_stop(loop_, &second);
+}
+
+TEST_F(LunaEvTest, PrepareAndCheckStandAroundTheWait) {
+  luna_ev_prepare prepare;
+  luna_ev_check check;
+  luna_ev_prepare_init(&prepare, [](luna_ev_loop* loop, luna_ev_prepare* w, int) { Note(loop, w->w); });
+  luna_ev_check_init(&check, [](luna_ev_loop* loop, luna_ev_check* w, int) { Note(loop, w->w); });
+  prepare.w.data = const_cast<char*>("prepare");
+  check.w.data = const_cast<char*>("check");
+  luna_ev_timer timer = Timer("timer", 0.01);
+  luna_ev_check_start(loop_, &check);
+  luna_ev_prepare_start(loop_, &prepare);
+  luna_ev_timer_start(loop_, &timer);
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(TakeCalled(), (Names{"prepare", "timer", "check"}));
+  luna_ev_prepare_stop(loop_, &prepare);
+  luna_ev_check_stop(loop_, &check);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+}
+
+TEST_F(LunaEvTest, BreakEndsTheInnermostRunOrAll) {
+  for (const int how : {LUNA_EVBREAK_ONE, LUNA_EVBREAK_ALL}) {
+    struct Runs {
+      int how, inner_ended = 0, outer_turns = 0;
+    } runs{.how = how};
+    luna_ev_timer outer, inner;
+    luna_ev_timer_init(
+        &inner,
+        [](luna_ev_loop* loop, luna_ev_timer* w, int) { luna_ev_break(loop, static_cast<Runs*>(w->w.data)->how); }, 0.1,
+        0);
+    luna_ev_timer_init(
+        &outer,
+        [](luna_ev_loop* loop, luna_ev_timer* w, int) {
+          auto* r = static_cast<Runs*>(w->w.data);
+          if (++r->outer_turns > 1) return luna_ev_timer_stop(loop, w);
+          luna_ev_run(loop, 0);
+          ++r->inner_ended;
+        },
+        0.01, 10);
+    inner.w.data = outer.w.data = &runs;
+    luna_ev_timer_start(loop_, &outer);
+    luna_ev_timer_start(loop_, &inner);
+    EXPECT_EQ(luna_ev_run(loop_, 0), how == LUNA_EVBREAK_ALL ? 1 : 0);
+    EXPECT_EQ(runs.inner_ended, 1);
+    EXPECT_EQ(runs.outer_turns, how == LUNA_EVBREAK_ALL ? 1 : 2) << "the outer one goes on after ONE";
+    luna_ev_timer_stop(loop_, &outer);
+  }
+}
+
+TEST_F(LunaEvTest, AWatcherThatDoesNotCountKeepsNobody) {
+  luna_ev_timer background = Timer("background", 0.1, 0.1), once = Timer("once", 0.35);
+  luna_ev_timer_start(loop_, &background);
+  luna_ev_unref(loop_);
+  luna_ev_timer_start(loop_, &once);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_EQ(TakeCalled(), (Names{"background", "background", "background", "once"}));
+  luna_ev_ref(loop_);
+  luna_ev_timer_stop(loop_, &background);
+}
+
+TEST_F(LunaEvTest, ASignalEndsTheRunAndTurnsCanStillBeMade) {
+  luna_ev_timer timer = Timer("timer", 0.001);
+  luna_ev_timer_start(loop_, &timer);
+  interrupted_ = true;
+  EXPECT_EQ(luna_ev_run(loop_, 0), -1);
+  EXPECT_EQ(errno, EINTR);
+  hosts_.clock().Advance(Duration::Milliseconds(10));
+  EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_NOWAIT), 0);
+  EXPECT_EQ(TakeCalled(), Names{"timer"});
+}
+
+TEST_F(LunaEvTest, AThreadWithoutSocketsHasNoLoop) {
+  UseSockets(nullptr);
+  EXPECT_EQ(luna_ev_loop_new(), nullptr);
+  EXPECT_EQ(errno, ENOSYS);
+}
+
+}  // namespace
+}  // namespace luna::socket

@@ -20,19 +20,24 @@ constexpr size_t kLookedAt = 150;
 constexpr size_t kPortsBytes = 4;
 constexpr size_t kBurst = 32;
 
-struct Ports {
-  uint16_t source;
-  uint16_t destination;
+struct End {
+  uint32_t address;
+  uint16_t port;
+};
+struct Ends {
+  End source;
+  End destination;
 };
 
 // Of the TCP segment in `packet`; false: it is none, or a later fragment.
-bool PortsOf(absl::Span<const uint8_t> packet, Ports* ports) {
+bool EndsOf(absl::Span<const uint8_t> packet, Ends* ends) {
   if (packet.size() < wire::Ipv4Header::kSize || packet[0] >> 4 != 4) return false;
   const size_t header = size_t{packet[0] & 0xfu} * 4;
   const bool later = (wire::LoadBe16(packet.data() + 6) & 0x1fff) != 0;
   if (packet[9] != wire::IpProtocol::kTcp || later) return false;
   if (header < wire::Ipv4Header::kSize || packet.size() < header + kPortsBytes) return false;
-  *ports = {wire::LoadBe16(packet.data() + header), wire::LoadBe16(packet.data() + header + 2)};
+  *ends = {{wire::LoadBe32(packet.data() + 12), wire::LoadBe16(packet.data() + header)},
+           {wire::LoadBe32(packet.data() + 16), wire::LoadBe16(packet.data() + header + 2)}};
   return true;
 }
 
@@ -191,7 +196,7 @@ class SteeredDevice::Other final : public PacketIo {
 };
 
 absl::StatusOr<std::unique_ptr<SteeredDevice>> SteeredDevice::Create(PacketIo& device, const SteeringOptions& options) {
-  CHECK(options.queues >= 1 && options.queues < kByPeersPort) << options.queues << " queues";
+  CHECK(options.queues >= 1 && options.queues < kByHash) << options.queues << " queues";
   CHECK(options.client_ranges.empty() || options.client_ranges.size() == options.queues);
   std::vector<std::unique_ptr<Bell>> bells;
   for (size_t i = 0; i < options.queues; ++i) {
@@ -204,7 +209,7 @@ absl::StatusOr<std::unique_ptr<SteeredDevice>> SteeredDevice::Create(PacketIo& d
 
 SteeredDevice::SteeredDevice(PacketIo& device, const SteeringOptions& options, std::vector<std::unique_ptr<Bell>> bells)
     : device_(device) {
-  for (std::atomic<uint8_t>& queue : queue_of_port_) queue.store(kByPeersPort, std::memory_order_relaxed);
+  for (std::atomic<uint8_t>& queue : queue_of_port_) queue.store(kByHash, std::memory_order_relaxed);
   for (size_t i = 0; i < options.client_ranges.size(); ++i) {
     const auto [first, last] = options.client_ranges[i];
     for (uint32_t port = first; port <= last; ++port)
@@ -221,9 +226,14 @@ SteeredDevice::~SteeredDevice() = default;
 
 PacketIo& SteeredDevice::queue(size_t i) { return *queues_.at(i); }
 
-size_t SteeredDevice::QueueOfPorts(uint16_t ours, uint16_t peers) const {
-  const uint8_t queue = queue_of_port_[ours].load(std::memory_order_relaxed);
-  return queue == kByPeersPort ? peers % rings_.size() : queue;
+// Multiplicative hashing (Knuth, TAOCP 3, 6.4): the high bits of the product are spread well for keys that follow each
+// other, whatever the step.
+size_t SteeredDevice::QueueOf(uint16_t our_port, uint32_t peers_address, uint16_t peers_port) const {
+  constexpr uint32_t kGoldenRatio = 2654435769u;  // 2^32 / phi
+  const uint8_t queue = queue_of_port_[our_port].load(std::memory_order_relaxed);
+  if (queue != kByHash) return queue;
+  const uint32_t hash = (peers_address * kGoldenRatio + peers_port) * kGoldenRatio;
+  return static_cast<size_t>(uint64_t{hash} * rings_.size() >> 32);
 }
 
 size_t SteeredDevice::QueueOf(const Packet& packet) const {
@@ -239,9 +249,11 @@ size_t SteeredDevice::QueueOf(const Packet& packet) const {
   const absl::Span<const uint8_t> payload = frame.subspan(std::min(ethernet.size(), frame.size()));
   if (ethernet.ether_type == wire::EtherType::kArp) return kEverybody;
   if (ethernet.ether_type != wire::EtherType::kIpv4) return 0;
-  Ports ports;
-  if (PortsOf(payload, &ports)) return QueueOfPorts(ports.destination, ports.source);
-  if (PortsOf(QuoteOf(payload), &ports)) return QueueOfPorts(ports.source, ports.destination);
+  Ends ends;
+  if (EndsOf(payload, &ends)) return QueueOf(ends.destination.port, ends.source.address, ends.source.port);
+  if (EndsOf(QuoteOf(payload), &ends)) {
+    return QueueOf(ends.source.port, ends.destination.address, ends.destination.port);
+  }
   return 0;
 }
 

@@ -10,9 +10,10 @@
 //   (*device)->queue(1) … (*device)->queue(3)
 //
 // Whose is a frame (LUNA §7.1). TCP to a port of a client range: the queue whose range it is, so a worker that connects
-// from its own range gets the answers. TCP to any other port, and to listening ones: the low bits of the peer's port,
-// modulo the number of queues, as Rule::source_port_hash_bits. An ICMP error: that of the segment that it quotes. ARP:
-// everybody's, by reference (one of them is to answer: ip::ArpConfig::defends). All else: queue 0's.
+// from its own range gets the answers. TCP to any other port, and to listening ones: a hash of the peer's address and
+// port. (The paper's NIC takes the low bits of the port; Linux gives connections ports of one parity, so that half of
+// the queues would get none.) An ICMP error: that of the segment that it quotes. ARP: everybody's, by reference (one of
+// them is to answer: ip::ArpConfig::defends). All else: queue 0's.
 //
 // Hand-over is by bounded rings, without a lock and without a copy. A ring to a queue that is full drops, as a NIC's
 // does (IoStats::rx_dropped of that queue); a ring from it refuses (tx_full). Objs travel: they are given back to the
@@ -71,14 +72,14 @@ class SteeredDevice {
   int wake_fd() const { return rings_[0]->bell->fd(); }
   // Connections to `port` are accepted, in all threads: it is no client's, also if it is of a client range. Any thread;
   // before anybody connects from that port.
-  void AddListenPort(uint16_t port) { queue_of_port_[port].store(kByPeersPort, std::memory_order_relaxed); }
+  void AddListenPort(uint16_t port) { queue_of_port_[port].store(kByHash, std::memory_order_relaxed); }
 
  private:
   using Ring = SpscRing<Packet>;
   class First;
   class Other;
 
-  static constexpr uint8_t kByPeersPort = 0xff;
+  static constexpr uint8_t kByHash = 0xff;
   static constexpr size_t kEverybody = SIZE_MAX;
 
   struct Rings {
@@ -91,7 +92,7 @@ class SteeredDevice {
 
   SteeredDevice(PacketIo& device, const SteeringOptions& options, std::vector<std::unique_ptr<Bell>> bells);
   size_t QueueOf(const Packet& packet) const;
-  size_t QueueOfPorts(uint16_t ours, uint16_t peers) const;
+  size_t QueueOf(uint16_t our_port, uint32_t peers_address, uint16_t peers_port) const;
 
   PacketIo& device_;
   std::array<std::atomic<uint8_t>, 65536> queue_of_port_;

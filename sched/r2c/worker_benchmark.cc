@@ -157,6 +157,64 @@ void BM_EchoOverManyConnections(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations());
 }
+// Answers each message of 64 octets with the next one, on any number of connections.
+class Loop final : public Handler {
+ public:
+  static constexpr size_t kBytes = 64, kDepth = 4;
+  explicit Loop(zbuf::ZChain request) : request_(std::move(request)) {}
+  void OnConnected(tcp::Connection& connection) override { Ask(connection, kDepth); }
+  void OnReadable(tcp::Connection& connection, zbuf::ZChain data) override {
+    answered += data.bytes() / kBytes;
+    Ask(connection, data.bytes() / kBytes);  // messages are never cut here: a segment has room
+  }
+  uint64_t answered = 0;
+
+ private:
+  void Ask(tcp::Connection& connection, size_t times) {
+    for (size_t i = 0; i < times; ++i) CHECK(connection.Send(request_.Share()) == tcp::SendResult::kOk);
+  }
+  const zbuf::ZChain request_;
+};
+
+// {model, receive_burst, flush_events}: 128 connections with 4 requests each, more than any burst. What the loop's
+// tunables cost or bring without a second core; an item is one request.
+void BM_EchoByBurst(benchmark::State& state) {
+  constexpr size_t kConnections = 128, kAtOnce = 512;
+  const WorkerOptions options = {.model = state.range(0) == 0 ? Model::kInline : Model::kBatch,
+                                 .receive_burst = static_cast<size_t>(state.range(1)),
+                                 .flush_events = static_cast<size_t>(state.range(2))};
+  MonotonicClock clock;
+  zbuf::TestSlab slab_a(64u << 20), slab_b(64u << 20);
+  pmd::QueuePair link(slab_a.slab(), slab_b.slab(), {.share_objs = true});
+  TestHost a(clock, link.a(), slab_a.slab(), {wire::Ipv4Address(10, 0, 0, 1), 24}, Config(1500), options);
+  TestHost b(clock, link.b(), slab_b.slab(), {wire::Ipv4Address(10, 0, 0, 2), 24}, Config(1500), options);
+  Echo echo;
+  CHECK(b.worker().Listen({wire::IpAddress(), 80}, echo).ok());
+  {
+    Loop loop(slab_a.Chain(std::string(Loop::kBytes, 'x')));
+    const auto turn = [&] {
+      a.worker().RunOnce();
+      b.worker().RunOnce();
+    };
+    for (size_t i = 0; i < kConnections; ++i) CHECK(a.worker().Connect({b.address(), 80}, loop).ok());
+    while (loop.answered < 100'000) turn();
+    while (state.KeepRunningBatch(kAtOnce)) {
+      const uint64_t until = loop.answered + kAtOnce;
+      while (loop.answered < until) turn();
+    }
+    for (TestHost* host : {&a, &b}) {
+      host->stack().ForEachConnection([](tcp::Connection& connection) { connection.Abort(); });
+    }
+    while (a.stack().connections() + b.stack().connections() > 0) turn();
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_EchoByBurst)
+    ->ArgNames({"batch", "burst", "flush"})
+    ->ArgsProduct({{0}, {8, 32, 128}, {0}})
+    ->ArgsProduct({{1}, {8, 32, 128}, {0}})
+    ->ArgsProduct({{1}, {32}, {4, 16}});
+
 BENCHMARK(BM_EchoOverManyConnections)->ArgName("connections")->Arg(1)->Arg(16)->Arg(10'000)->Arg(100'000);
 
 }  // namespace

@@ -7,10 +7,13 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 SMALL = ((64, 1), (64, 16), (4096, 1), (4096, 16))  # size, depth
 LARGE = ((65536, 4),)  # also over a link with jumbo frames
+MODELS = ((64, 1, 1), (64, 16, 1), (64, 4, 64), (4096, 1, 1), (4096, 16, 1), (4096, 1, 64))  # size, depth, connections
+MODEL_ROUNDS = 5
 ROUNDS = 3  # interleaved; the table shows the median round by rate
 VERIFY_BYTES = 64 << 20
 
@@ -24,12 +27,18 @@ def cpus():
     return allowed[0], allowed[-1]
 
 
+def on_cpu(cpu):
+    """What starts a program there; None: it goes there by itself."""
+    return [] if cpu is None else ["taskset", "-c", str(cpu)]
+
+
 class Server:
     """A luna-echo server on some transport; a context manager."""
 
     def __init__(self, command, cpu):
+        self._errors = tempfile.TemporaryFile("w+")  # shown when something is wrong
         self._process = subprocess.Popen(
-            ["taskset", "-c", str(cpu)] + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            on_cpu(cpu) + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._errors, text=True
         )
 
     def __enter__(self):
@@ -37,7 +46,7 @@ class Server:
         line = self._process.stdout.readline() if ready else ""
         if not line.startswith("listening on "):
             self._process.kill()
-            raise SystemExit("demo: the server did not start: %r" % line)
+            raise SystemExit("demo: the server did not start: %r %s" % (line, self._said()))
         self.where = line.split()[-1]
         return self
 
@@ -50,13 +59,19 @@ class Server:
             self._process.wait()
             raise SystemExit("demo: the server did not stop within %d s" % _STOP_LIMIT) from None
         if code != 0 and kind is None:
-            raise SystemExit("demo: the server ended with exit code %d" % code)
+            raise SystemExit("demo: the server ended with exit code %d: %s" % (code, self._said()))
+        self._errors.close()
+
+    def _said(self):
+        self._process.wait()
+        self._errors.seek(0)
+        return self._errors.read()
 
 
 def client(command, cpu):
     """Runs a client to its end; its JSON report."""
     result = subprocess.run(
-        ["taskset", "-c", str(cpu)] + command + ["--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        on_cpu(cpu) + command + ["--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
     if result.returncode != 0:
         raise SystemExit("demo: the client failed (exit code %d): %s" % (result.returncode, " ".join(command)))
@@ -73,9 +88,12 @@ class Transport:
         self._client = [echo, "client"] + client_flags
         self._connect = connect
 
+    def client_command(self, where):
+        return self._client + ["--connect=" + (self._connect or where)]
+
     def run(self, where, extra):
         _, client_cpu = cpus()
-        return client(self._client + ["--connect=" + (self._connect or where)] + extra, client_cpu)
+        return client(self.client_command(where) + extra, client_cpu)
 
 
 def transports(echo):
@@ -151,6 +169,44 @@ def distances(rounds):
     return "%d-%d" % (min(all_of_them), max(all_of_them)) if all_of_them else "-"
 
 
+def model_servers(echo):
+    """The same client, and servers that differ in what stands behind TCP. Threads of an application go where the worker is not."""
+    memif = "socket=luna-demo-%d" % os.getpid()
+    server_cpu, client_cpu = cpus()
+    server = ["--device=net_memif0,role=server," + memif, "--address=10.0.0.2/24", "--cpu=%d" % server_cpu]
+    client_flags = ["--device=net_memif0,role=client," + memif, "--address=10.0.0.1/24", "--cpu=%d" % client_cpu]
+    shapes = [
+        ("inline-r2c", ["--model=inline"]),
+        ("batch-r2c", ["--model=batch"]),
+        ("copy, inline", ["--api=socket", "--model=inline"]),
+        ("copy, batch", ["--api=socket", "--model=batch"]),
+        ("dedicated I/O", ["--threads=1"]),
+    ]
+    return [Transport(name, echo, server + flags, client_flags, "10.0.0.2:61441") for name, flags in shapes]
+
+
+def run_models(echo, seconds):
+    servers = model_servers(echo)
+    reports = {}
+    for _ in range(MODEL_ROUNDS):
+        for point in MODELS:
+            size, depth, connections = point
+            flags = ["--size=%d" % size, "--inflight=%d" % depth, "--connections=%d" % connections, "--duration=%gs" % (seconds / MODEL_ROUNDS)]
+            for server in servers:
+                with Server(server.server_command, None) as running:
+                    command = server.client_command(running.where) + flags
+                    reports.setdefault((point, server.name), []).append(client(command, None))
+    print("%5s %5s %5s  %-14s %12s %-23s %8s %8s %8s" % ("size", "depth", "conns", "server", "requests/s", " (least-most)", "p50 us", "p99 us", "p99.9 us"))
+    for ((size, depth, connections), name), rounds in reports.items():
+        middle = {key: sorted(r[key] for r in rounds)[len(rounds) // 2] for key in ("rps", "p50_us", "p99_us", "p999_us")}
+        least, most = (format(round(f(r["rps"] for r in rounds)), ",") for f in (min, max))
+        print("%5d %5d %5d  %-14s %12s %-23s %8.1f %8.1f %8.1f" % (
+            size, depth, connections, name, format(round(middle["rps"]), ","), " (%s-%s)" % (least, most),
+            middle["p50_us"], middle["p99_us"], middle["p999_us"]))
+    print("\nMedians of %d interleaved rounds, each figure by itself. Server on CPU %d, client on CPU %d; with the dedicated core the application's"
+          "\nthread is on the other CPUs, which are the client's alone on a machine with two. Shared memory is not a wire." % ((MODEL_ROUNDS,) + cpus()))
+
+
 def median_round(reports):
     return sorted(reports, key=lambda r: r["rps"])[len(reports) // 2]
 
@@ -160,8 +216,13 @@ def main():
     parser.add_argument("--echo", required=True)
     parser.add_argument("--distance", required=True)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--models", action="store_true")
     arguments = parser.parse_args()
     started = time.monotonic()
+    if arguments.models:
+        run_models(arguments.echo, arguments.seconds)
+        print("Done in %d s." % (time.monotonic() - started))
+        return
     all_transports = transports(arguments.echo)
     for transport in all_transports:
         verify(transport)

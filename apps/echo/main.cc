@@ -31,7 +31,6 @@
 #include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/signals.h"
 #include "luna/apps/runtime/sockets.h"
-#include "luna/net/socket/worker_sockets.h"
 
 DEFINE_uint32(port, 61441, "server: TCP port to listen on.");
 DEFINE_string(connect, "", "client: address and port of the server, e.g. 10.0.0.2:61441.");
@@ -105,12 +104,6 @@ int Print(const WorkloadReport& report) {
   std::printf("%s\n", (FLAGS_json ? report.ToJson() : report.ToText()).c_str());
   if (report.errors > 0) std::fprintf(stderr, "error: %s\n", report.first_error.c_str());
   return report.errors == 0 ? 0 : 1;
-}
-
-// Tells scripts that the server can be connected to.
-void PrintListening(const std::string& where) {
-  std::printf("listening on %s\n", where.c_str());
-  std::fflush(stdout);
 }
 
 // Threads inherit where the worker's is pinned to (--cpu); these go elsewhere if there is another CPU.
@@ -190,28 +183,16 @@ int ServeOnWorkers(Runtime& runtime, uint16_t port) {
 
 // The server that a program of the kernel's would be.
 int ServeOnSockets(Runtime& runtime, uint16_t port) {
-  std::vector<std::unique_ptr<socket::WorkerSockets>> sockets(runtime.workers());
-  std::vector<std::unique_ptr<SocketEcho>> echoes(runtime.workers());
-  const absl::Status listening = runtime.TryThreads([&](RuntimeWorker& worker) {
-    sockets[worker.index()] = MakeSockets(worker);
-    auto echo = SocketEcho::Listen(port);
-    if (echo.ok()) echoes[worker.index()] = *std::move(echo);
-    return echo.status();
-  });
-  if (listening.ok()) PrintListening(Where(runtime, port));
   std::vector<uint64_t> accepted(runtime.workers()), bytes(runtime.workers());
-  runtime.RunThreads([&](RuntimeWorker& worker) {
-    const size_t i = worker.index();
-    if (listening.ok()) {
-      echoes[i]->Run();
-      accepted[i] = echoes[i]->accepted();
-      bytes[i] = echoes[i]->bytes();
-    }
-    echoes[i].reset();
-    worker.RunAndDrain([] { return true; });
-    sockets[i].reset();
-  });
-  if (!listening.ok()) return ExitWith(listening);
+  const absl::Status status = RunOnSockets<SocketEcho>(
+      runtime, [port](RuntimeWorker&) { return SocketEcho::Listen(port); },
+      [&] { PrintListening(Where(runtime, port)); },
+      [&](RuntimeWorker& worker, SocketEcho& echo) {
+        echo.Run();
+        accepted[worker.index()] = echo.accepted();
+        bytes[worker.index()] = echo.bytes();
+      });
+  if (!status.ok()) return ExitWith(status);
   const int code = runtime.Finish();
   PrintServed(accepted, std::accumulate(bytes.begin(), bytes.end(), uint64_t{0}), "", runtime);
   return code;

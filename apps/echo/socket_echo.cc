@@ -1,7 +1,6 @@
 #include "luna/apps/echo/socket_echo.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <utility>
@@ -23,13 +22,8 @@ SocketEcho::SocketEcho() : loop_(luna_ev_loop_new()), buffer_(kBufferBytes) {
 
 absl::StatusOr<std::unique_ptr<SocketEcho>> SocketEcho::Listen(uint16_t port) {
   auto server = absl::WrapUnique(new SocketEcho);
-  const int fd = luna_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  luna_ev_io_init(&server->listener_, OnConnection, fd, LUNA_EV_READ);
-  sockaddr_in any = {};
-  any.sin_family = AF_INET;
-  any.sin_port = htons(port);
-  if (server->loop_ == nullptr || fd < 0 || luna_bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof(any)) != 0 ||
-      luna_listen(fd, SOMAXCONN) != 0) {
+  luna_ev_io_init(&server->listener_, OnConnection, socket::ListenOn(port), LUNA_EV_READ);
+  if (server->loop_ == nullptr || server->listener_.fd < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("--port=", port));
   }
   luna_ev_io_start(server->loop_, &server->listener_);

@@ -2,10 +2,6 @@
 
 #include <sys/stat.h>
 
-#include <cstdio>
-#include <memory>
-#include <vector>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gflags/gflags.h"
@@ -17,6 +13,7 @@
 
 DEFINE_uint32(port, 80, "TCP port to listen on.");
 DEFINE_string(root, ".", "Directory of the files.");
+DEFINE_uint32(idle_seconds, 60, "A connection on which nothing moves for so long is closed.");
 DEFINE_uint32(cache_mb, 16, "Zbuf for files of up to 256 KB, which are read once.");
 
 namespace luna::apps {
@@ -42,40 +39,19 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
-// Until a signal; then answers that are under way are finished, for --drain at most.
-void Run(RuntimeWorker& worker, httpd::Server& server) {
-  while (server.Turn(-1)) continue;
-  server.StopAccepting();
-  const Time deadline = worker.worker().now() + worker.drain_limit();
-  while (server.connections() > 0 && worker.worker().now() < deadline && server.Turn(0)) continue;
-}
-
 int Serve() {
   if (absl::Status s = CheckFlags(); !s.ok()) return ExitWith(s);
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-  const size_t workers = (*runtime)->workers();
-  std::vector<std::unique_ptr<socket::WorkerSockets>> sockets(workers);
-  std::vector<std::unique_ptr<httpd::Server>> servers(workers);
-  const absl::Status listening = (*runtime)->TryThreads([&](RuntimeWorker& worker) {
-    sockets[worker.index()] = MakeSockets(worker);
-    auto server = httpd::Server::Listen({.root = FLAGS_root,
-                                         .port = static_cast<uint16_t>(FLAGS_port),
-                                         .cache_bytes = (size_t{FLAGS_cache_mb} << 20) / workers});
-    if (server.ok()) servers[worker.index()] = *std::move(server);
-    return server.status();
-  });
-  if (listening.ok()) {
-    std::printf("listening on %s:%u\n", (*runtime)->addresses()[0].address().ToString().c_str(), FLAGS_port);
-    std::fflush(stdout);
-  }
-  (*runtime)->RunThreads([&](RuntimeWorker& worker) {
-    if (listening.ok()) Run(worker, *servers[worker.index()]);
-    servers[worker.index()].reset();
-    worker.RunAndDrain([] { return true; });
-    sockets[worker.index()].reset();
-  });
-  if (!listening.ok()) return ExitWith(listening);
+  const httpd::ServerOptions options = {.root = FLAGS_root,
+                                        .port = static_cast<uint16_t>(FLAGS_port),
+                                        .cache_bytes = (size_t{FLAGS_cache_mb} << 20) / (*runtime)->workers(),
+                                        .idle_seconds = static_cast<double>(FLAGS_idle_seconds)};
+  const absl::Status status = RunOnSockets<httpd::Server>(
+      **runtime, [&options](RuntimeWorker&) { return httpd::Server::Listen(options); },
+      [&runtime] { PrintListening(absl::StrCat((*runtime)->addresses()[0].address().ToString(), ":", FLAGS_port)); },
+      [](RuntimeWorker& worker, httpd::Server& server) { server.Run(worker.drain_limit().seconds()); });
+  if (!status.ok()) return ExitWith(status);
   return (*runtime)->Finish();
 }
 

@@ -1,8 +1,10 @@
 #include "luna/apps/httpd/request.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
@@ -14,12 +16,6 @@ constexpr char kBadRequest[] = "400 Bad Request";
 constexpr char kNotAllowed[] = "405 Method Not Allowed";
 constexpr char kTooLong[] = "431 Request Header Fields Too Large";
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = absl::ascii_tolower(static_cast<unsigned char>(c));
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 // False: not a path of ours.
 bool DecodePath(absl::string_view target, std::string* path) {
   target = target.substr(0, target.find_first_of("?#"));
@@ -28,10 +24,9 @@ bool DecodePath(absl::string_view target, std::string* path) {
   for (size_t i = 0; i < target.size(); ++i) {
     char c = target[i];
     if (c == '%') {
-      if (i + 2 >= target.size()) return false;
-      const int high = HexDigit(target[i + 1]), low = HexDigit(target[i + 2]);
-      if (high < 0 || low < 0) return false;
-      c = static_cast<char>(high * 16 + low);
+      const absl::string_view hex = target.substr(i + 1, 2);
+      if (hex.size() != 2 || !std::all_of(hex.begin(), hex.end(), absl::ascii_isxdigit)) return false;
+      c = absl::HexStringToBytes(hex)[0];
       i += 2;
     }
     if (c == '\0') return false;
@@ -56,8 +51,7 @@ const char* ParseHead(const std::vector<absl::string_view>& lines, Request* requ
     if (colon == absl::string_view::npos || colon == 0) return kBadRequest;
     const std::string name = absl::AsciiStrToLower(line.substr(0, colon));
     const std::string value = absl::AsciiStrToLower(absl::StripAsciiWhitespace(line.substr(colon + 1)));
-    if (name == "connection" && value == "close") request->keep_alive = false;
-    if (name == "connection" && value == "keep-alive") request->keep_alive = true;
+    if (name == "connection" && (value == "close" || value == "keep-alive")) request->keep_alive = value != "close";
     if ((name == "content-length" && value != "0") || name == "transfer-encoding") return kNotAllowed;
   }
   return nullptr;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +16,7 @@
 namespace luna::apps::httpd {
 namespace {
 
-constexpr int kEventsAtATime = 64;
+constexpr double kTickSeconds = 1;
 constexpr char kPlain[] = "text/plain; charset=utf-8";
 
 absl::string_view TypeOf(absl::string_view path) {
@@ -26,112 +25,116 @@ absl::string_view TypeOf(absl::string_view path) {
   return "application/octet-stream";
 }
 
-// False: the file has become shorter, or cannot be read.
-bool ReadWhole(int file, off_t offset, void* octets, size_t bytes) {
-  for (size_t done = 0; done < bytes;) {
+// Null and errno: ENOMEM, or EIO when the file has become shorter or cannot be read.
+socket::UniqueChain ReadChain(int file, off_t offset, size_t bytes) {
+  void* octets = nullptr;
+  socket::UniqueChain chain(luna_chain_alloc(bytes, &octets));
+  for (size_t done = 0; chain != nullptr && done < bytes;) {
     const ssize_t n = pread(file, static_cast<char*>(octets) + done, bytes - done, offset + static_cast<off_t>(done));
-    if (n <= 0) return false;
+    if (n <= 0) errno = EIO;
+    if (n <= 0) return nullptr;
     done += static_cast<size_t>(n);
   }
-  return true;
+  return chain;
 }
 
 }  // namespace
 
+Server::Server(const ServerOptions& options) : options_(options), loop_(luna_ev_loop_new()) {}
+
 absl::StatusOr<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options) {
   std::unique_ptr<Server> server(new Server(options));
-  server->listener_ = luna_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-  server->epoll_ = luna_epoll_create1(0);
-  sockaddr_in any = {};
-  any.sin_family = AF_INET;
-  any.sin_port = htons(options.port);
-  epoll_event event = {.events = EPOLLIN, .data = {.fd = server->listener_}};
-  if (luna_bind(server->listener_, reinterpret_cast<const sockaddr*>(&any), sizeof(any)) != 0 ||
-      luna_listen(server->listener_, SOMAXCONN) != 0 ||
-      luna_epoll_ctl(server->epoll_, EPOLL_CTL_ADD, server->listener_, &event) != 0) {
+  const auto accept = [](luna_ev_loop*, luna_ev_io* w, int) { static_cast<Server*>(w->w.data)->Accept(); };
+  const auto tick = [](luna_ev_loop*, luna_ev_timer* w, int) { static_cast<Server*>(w->w.data)->CloseIdle(); };
+  luna_ev_io_init(&server->listener_, accept, socket::ListenOn(options.port), LUNA_EV_READ);
+  luna_ev_timer_init(&server->tick_, tick, kTickSeconds, kTickSeconds);
+  server->listener_.w.data = server->tick_.w.data = server.get();
+  if (server->loop_ == nullptr || server->listener_.fd < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("--port=", options.port));
   }
+  luna_ev_io_start(server->loop_, &server->listener_);
+  luna_ev_timer_start(server->loop_, &server->tick_);
   return server;
 }
 
 Server::~Server() {
+  if (loop_ == nullptr) return;
   StopAccepting();
-  while (!connections_.empty()) Close(connections_.begin()->first);
-  luna_close(epoll_);
+  while (!connections_.empty()) Close(connections_.begin()->second);
+  luna_ev_loop_destroy(loop_);
+}
+
+void Server::Run(double drain_seconds) {
+  luna_ev_run(loop_, 0);
+  StopAccepting();
+  const double deadline = luna_ev_now(loop_) + drain_seconds;
+  while (!connections_.empty() && luna_ev_now(loop_) < deadline) luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
 }
 
 void Server::StopAccepting() {
-  if (listener_ >= 0) luna_close(std::exchange(listener_, -1));
+  luna_ev_io_stop(loop_, &listener_);
+  if (listener_.fd >= 0) luna_close(std::exchange(listener_.fd, -1));
   for (auto& [fd, c] : connections_) {
     c.keep_alive = false;
-    if (c.output.empty() && c.file < 0) SayAll(fd, c);
+    if (c.output.empty() && c.file < 0) SayAll(c);
   }
 }
 
-bool Server::Turn(int timeout_ms) {
-  epoll_event events[kEventsAtATime];
-  const int n = luna_epoll_wait(epoll_, events, kEventsAtATime, timeout_ms);
-  if (n < 0) return false;
-  for (int i = 0; i < n; ++i) {
-    const int fd = events[i].data.fd;
-    if (fd == listener_) {
-      Accept();
-      continue;
-    }
-    const auto found = connections_.find(fd);
-    if (found == connections_.end()) continue;  // closed by an event before
-    if ((events[i].events & EPOLLOUT) != 0) Advance(fd, found->second);
-    if ((events[i].events & ~uint32_t{EPOLLOUT}) != 0 && connections_.contains(fd)) OnReadable(fd, found->second);
+void Server::CloseIdle() {
+  for (auto next = connections_.begin(); next != connections_.end();) {
+    Connection& c = (next++)->second;
+    if (luna_ev_now(loop_) - c.moved_at > options_.idle_seconds) Close(c);
   }
-  return true;
 }
 
 void Server::Accept() {
-  for (int fd; (fd = luna_accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
-    epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
-    if (luna_epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) {
-      luna_close(fd);
-      continue;
-    }
-    connections_[fd];
+  const auto ready = [](luna_ev_loop* loop, luna_ev_io* w, int revents) {
+    auto& server = *static_cast<Server*>(w->w.data);
+    Connection& c = server.connections_.at(w->fd);
+    c.moved_at = luna_ev_now(loop);
+    revents == LUNA_EV_READ ? server.OnReadable(c) : server.Advance(c);
+  };
+  for (int fd; (fd = luna_accept4(listener_.fd, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
+    Connection& c = connections_[fd];
+    luna_ev_io_init(&c.io, ready, fd, LUNA_EV_READ);
+    c.io.w.data = this;
+    c.moved_at = luna_ev_now(loop_);
+    luna_ev_io_start(loop_, &c.io);
   }
 }
 
-void Server::OnReadable(int fd, Connection& c) {
+void Server::OnReadable(Connection& c) {
   char buffer[4096];
   const size_t room = std::min(sizeof(buffer), kMostHeadBytes - c.received.size());
-  const ssize_t n = luna_read(fd, buffer, c.said_all ? sizeof(buffer) : room);
+  const ssize_t n = luna_read(c.io.fd, buffer, c.said_all ? sizeof(buffer) : room);
   if (c.said_all && (n > 0 || (n < 0 && errno == EAGAIN))) return;
-  if (n == 0 || (n < 0 && errno != EAGAIN)) return Close(fd);
+  if (n == 0 || (n < 0 && errno != EAGAIN)) return Close(c);
   if (n > 0) c.received.append(buffer, static_cast<size_t>(n));
-  Advance(fd, c);
+  Advance(c);
 }
 
-void Server::Advance(int fd, Connection& c) {
+// While an answer waits for room, what is received can wait, too.
+void Server::Advance(Connection& c) {
   for (;;) {
-    if (!SendOutput(fd, c)) return Close(fd);
-    if (!c.output.empty() || c.file >= 0) return Watch(fd, c, true);
-    if (!c.keep_alive) return SayAll(fd, c);
+    if (!SendOutput(c)) return Close(c);
+    if (!c.output.empty() || c.file >= 0) return Watch(c, LUNA_EV_WRITE);
+    if (!c.keep_alive) return SayAll(c);
     Request request;
     const size_t length = ParseRequest(c.received, &request);
-    if (length == 0) return Watch(fd, c, false);
+    if (length == 0) return Watch(c, LUNA_EV_READ);
     c.received.erase(0, length);
-    c.keep_alive = request.error == nullptr && request.keep_alive && listener_ >= 0;
-    if (request.error == nullptr) {
-      Answer(c, request);
-    } else {
-      QueueHead(c, request.error, kPlain, 0);
-    }
+    c.keep_alive = request.error == nullptr && request.keep_alive && listener_.fd >= 0;
+    Answer(c, request);
   }
 }
 
-bool Server::SendOutput(int fd, Connection& c) {
+bool Server::SendOutput(Connection& c) {
   for (;;) {
     if (c.output.empty() && c.file >= 0 && !ReadPiece(c)) return c.file >= 0;
     if (c.output.empty()) return true;
     const bool more = c.output.size() > 1 || c.file >= 0;
     luna_chain* chain = c.output.front().release();
-    const ssize_t n = luna_zc_write(fd, &chain, more ? MSG_MORE : 0);
+    const ssize_t n = luna_zc_write(c.io.fd, &chain, more ? MSG_MORE : 0);
     c.output.front().reset(chain);
     if (n < 0) return errno == EAGAIN;
     c.output.pop_front();
@@ -141,18 +144,17 @@ bool Server::SendOutput(int fd, Connection& c) {
 // A file that became shorter than was announced ends the connection: file -1, and nothing in the output.
 bool Server::ReadPiece(Connection& c) {
   const auto bytes = static_cast<size_t>(std::min<off_t>(c.end - c.offset, kPieceBytes));
-  void* octets = nullptr;
-  Chain piece(luna_chain_alloc(bytes, &octets));
-  if (piece == nullptr) return false;
-  const bool whole = ReadWhole(c.file, c.offset, octets, bytes);
+  Chain piece = ReadChain(c.file, c.offset, bytes);
+  const bool whole = piece != nullptr;
+  if (!whole && errno == ENOMEM) return false;
   c.offset += static_cast<off_t>(bytes);
   if (!whole || c.offset == c.end) close(std::exchange(c.file, -1));
-  if (!whole) return false;
-  c.output.push_back(std::move(piece));
-  return true;
+  if (whole) c.output.push_back(std::move(piece));
+  return whole;
 }
 
 void Server::Answer(Connection& c, const Request& request) {
+  if (request.error != nullptr) return (void)QueueHead(c, request.error, kPlain, 0);
   std::string path = options_.root + request.path;
   if (absl::EndsWith(path, "/")) path += "index.html";
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -163,9 +165,10 @@ void Server::Answer(Connection& c, const Request& request) {
     if (file >= 0) close(file);
     return;
   }
+  const int64_t modified = about.st_mtim.tv_sec * int64_t{1'000'000'000} + about.st_mtim.tv_nsec;
   const bool body = QueueHead(c, "200 OK", TypeOf(path), static_cast<uint64_t>(about.st_size)) && !request.head_only &&
                     about.st_size > 0;
-  if (luna_chain* cached = body ? Cached(path, file, about.st_size, about.st_mtim) : nullptr) {
+  if (luna_chain* cached = body ? Cached(path, file, about.st_size, modified) : nullptr) {
     c.output.emplace_back(luna_chain_share(cached, 0, luna_chain_bytes(cached)));
   } else if (body) {
     c.file = file;
@@ -176,20 +179,17 @@ void Server::Answer(Connection& c, const Request& request) {
   close(file);
 }
 
-luna_chain* Server::Cached(const std::string& path, int file, off_t size, const timespec& modified) {
+luna_chain* Server::Cached(const std::string& path, int file, off_t size, int64_t modified) {
   if (const auto found = cache_.find(path); found != cache_.end()) {
     const CachedFile& known = found->second;
-    if (known.size == size && known.modified.tv_sec == modified.tv_sec && known.modified.tv_nsec == modified.tv_nsec) {
-      return known.chain.get();
-    }
+    if (known.size == size && known.modified == modified) return known.chain.get();
     cached_bytes_ -= static_cast<size_t>(known.size);
     cache_.erase(found);  // answers under way have references of their own
   }
   const auto bytes = static_cast<size_t>(size);
   if (bytes > kMostCachedBytes || cached_bytes_ + bytes > options_.cache_bytes) return nullptr;
-  void* octets = nullptr;
-  Chain chain(luna_chain_alloc(bytes, &octets));
-  if (chain == nullptr || !ReadWhole(file, 0, octets, bytes)) return nullptr;
+  Chain chain = ReadChain(file, 0, bytes);
+  if (chain == nullptr) return nullptr;
   cached_bytes_ += bytes;
   return (cache_[path] = {std::move(chain), size, modified}).chain.get();
 }
@@ -207,24 +207,23 @@ bool Server::QueueHead(Connection& c, absl::string_view status, absl::string_vie
   return true;
 }
 
-// While an answer waits for room, what is received can wait, too.
-void Server::Watch(int fd, Connection& c, bool for_room) {
-  if (c.waits_for_room == for_room) return;
-  c.waits_for_room = for_room;
-  epoll_event event = {.events = for_room ? EPOLLOUT : EPOLLIN, .data = {.fd = fd}};
-  luna_epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+void Server::Watch(Connection& c, int events) {
+  if (c.io.events == events) return;
+  luna_ev_io_stop(loop_, &c.io);
+  c.io.events = events;
+  luna_ev_io_start(loop_, &c.io);
 }
 
-void Server::SayAll(int fd, Connection& c) {
-  if (!std::exchange(c.said_all, true)) luna_shutdown(fd, SHUT_WR);
-  Watch(fd, c, false);
+void Server::SayAll(Connection& c) {
+  if (!std::exchange(c.said_all, true)) luna_shutdown(c.io.fd, SHUT_WR);
+  Watch(c, LUNA_EV_READ);
 }
 
-void Server::Close(int fd) {
-  const auto found = connections_.find(fd);
-  if (found->second.file >= 0) close(found->second.file);
-  connections_.erase(found);
-  luna_close(fd);
+void Server::Close(Connection& c) {
+  luna_ev_io_stop(loop_, &c.io);
+  if (c.file >= 0) close(c.file);
+  luna_close(c.io.fd);
+  connections_.erase(c.io.fd);
 }
 
 }  // namespace luna::apps::httpd

@@ -392,6 +392,11 @@ absl::StatusOr<Duration> ParseDurationFlag(absl::string_view flag, absl::string_
   return Bad(flag, value, "write a time greater than 0 with its unit, e.g. 5s or 250ms");
 }
 
+void PrintListening(absl::string_view where) {
+  std::printf("listening on %s\n", std::string(where).c_str());
+  std::fflush(stdout);
+}
+
 int ExitWith(const absl::Status& status) {
   std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
   return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;

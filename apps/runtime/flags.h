@@ -40,6 +40,9 @@ absl::StatusOr<Duration> ParseDurationFlag(absl::string_view flag, absl::string_
 // Prints `error: …` to stderr and returns the exit code for it (never 0).
 int ExitWith(const absl::Status& status);
 
+// Tells people and scripts that the server can be connected to: "listening on 10.0.0.2:80".
+void PrintListening(absl::string_view where);
+
 }  // namespace luna::apps
 
 #endif  // LUNA_APPS_RUNTIME_FLAGS_H_

@@ -48,12 +48,13 @@ class Runtime::Jobs {
  public:
   using Body = std::function<void(RuntimeWorker&)>;
 
-  void Start(const Body& body, size_t threads) {
+  // The job's number. Pre: the one before has ended.
+  uint64_t Start(const Body& body, size_t threads) {
     std::lock_guard<std::mutex> lock(mutex_);
     body_ = &body;
-    ++number_;
     running_.store(threads, std::memory_order_relaxed);
     changed_.notify_all();
+    return ++number_;
   }
   void End() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -67,8 +68,13 @@ class Runtime::Jobs {
     *last = number_;
     return ended_ ? nullptr : body_;
   }
-  void Done() { running_.fetch_sub(1, std::memory_order_release); }
-  size_t running() const { return running_.load(std::memory_order_acquire); }
+  // One thread is through with it. True: it was the last.
+  bool Done(uint64_t number) {
+    if (running_.fetch_sub(1, std::memory_order_acq_rel) != 1) return false;
+    ended_number_.store(number, std::memory_order_release);
+    return true;
+  }
+  bool HasEnded(uint64_t number) const { return ended_number_.load(std::memory_order_acquire) >= number; }
 
  private:
   std::mutex mutex_;
@@ -77,6 +83,7 @@ class Runtime::Jobs {
   uint64_t number_ = 0;
   bool ended_ = false;
   std::atomic<size_t> running_{0};
+  std::atomic<uint64_t> ended_number_{0};
 };
 
 Runtime::Runtime(const RuntimeOptions& options) : options_(options) {}
@@ -250,15 +257,12 @@ absl::Status Runtime::InitWorkers() {
                                            [this](r2c::ThreadGroup::Member& member) { ThreadMain(member); });
     if (!threads.ok()) return threads.status();
     threads_ = *std::move(threads);
+    mailboxes_ = {mailbox_.get()};
+    for (size_t i = 0; i < threads_->size(); ++i) mailboxes_.push_back(&threads_->mailbox(i));
   }
   if (control_plane_ != nullptr) {
     // Those that sleep look at the new snapshot.
-    const auto tell_others = [this] {
-      for (size_t i = 0; threads_ != nullptr && i < threads_->size(); ++i) {
-        (void)threads_->mailbox(i).Post([](r2c::Worker&) {});
-      }
-    };
-    if (absl::Status status = control_plane_->Watch(poller, tell_others); !status.ok()) return status;
+    if (absl::Status status = control_plane_->Watch(poller, [this] { WakeWorkers(); }); !status.ok()) return status;
   }
   const std::lock_guard<std::mutex> lock(rules_mutex_);
   return InstallRules();
@@ -292,18 +296,27 @@ void Runtime::ThreadMain(r2c::ThreadGroup::Member& member) {
   if (member.Ready(made.status())) {
     uint64_t last = 0;
     while (const Jobs::Body* body = jobs_->Next(&last)) {
-      (*body)(*workers_[index]);
-      jobs_->Done();
-      (void)mailbox_->Post([](r2c::Worker&) {});  // the first may sleep
+      RunJob(last, *body, *workers_[index]);
     }
   }
   workers_[index].reset();
 }
 
 void Runtime::RunThreads(const std::function<void(RuntimeWorker&)>& body) {
-  if (jobs_ != nullptr) jobs_->Start(body, threads_->size());
-  body(first());
-  while (jobs_ != nullptr && jobs_->running() > 0) Iterate();
+  if (jobs_ == nullptr) return body(first());
+  RunJob(jobs_->Start(body, workers()), body, first());
+}
+
+// Who is ready before the others goes on: their frames leave with the first one, and whoever asks for a port that
+// nobody listens on any more is told so, in whatever queue that is.
+void Runtime::RunJob(uint64_t number, const std::function<void(RuntimeWorker&)>& body, RuntimeWorker& worker) {
+  body(worker);
+  if (jobs_->Done(number)) WakeWorkers();
+  while (!jobs_->HasEnded(number)) worker.Iterate();
+}
+
+void Runtime::WakeWorkers() {
+  for (r2c::Mailbox* mailbox : mailboxes_) (void)mailbox->Post([](r2c::Worker&) {});
 }
 
 absl::Status Runtime::TryThreads(const std::function<absl::Status(RuntimeWorker&)>& body) {

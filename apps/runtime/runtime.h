@@ -49,8 +49,8 @@ class Runtime {
   Runtime& operator=(const Runtime&) = delete;
 
   size_t workers() const { return workers_.size(); }
-  // Calls `body` once for each worker, in its thread; the first worker's is this one. Returns when all have returned:
-  // the first worker goes on meanwhile, since the others' frames leave with it. Not from within a body.
+  // Calls `body` once for each worker, in its thread; the first worker's is this one. Returns when all have returned;
+  // until then each worker goes on, also behind its body, so that handlers may be called. Not from within a body.
   void RunThreads(const std::function<void(RuntimeWorker&)>& body);
 
   // The same for what may fail: the first error, in the order of workers.
@@ -107,6 +107,8 @@ class Runtime {
   absl::Status InitWorkers();
   absl::StatusOr<std::unique_ptr<RuntimeWorker>> MakeWorker(size_t index, r2c::Mailbox& mailbox);
   void ThreadMain(r2c::ThreadGroup::Member& member);
+  void RunJob(uint64_t number, const std::function<void(RuntimeWorker&)>& body, RuntimeWorker& worker);
+  void WakeWorkers();
   absl::Status AdmitPort(uint16_t port);
   absl::Status InstallRules();  // under rules_mutex_
   // Takes down what holds objs; returns how many are still out.
@@ -134,6 +136,7 @@ class Runtime {
   std::unique_ptr<r2c::FdHandler> steering_waker_;
   std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<r2c::ThreadGroup> threads_;  // the others
+  std::vector<r2c::Mailbox*> mailboxes_;       // of all, with several workers; not changed once there are jobs
   bool released_ = false;
 };
 

@@ -166,6 +166,27 @@ TEST(Runtime, WorkersHaveThreadsPortsAndMemoryOfTheirOwn) {
   }
 }
 
+// A worker that is through with its job still answers who comes by its queue, until the last one is through, too.
+TEST(Runtime, WorkersGoOnUntilTheLastBodyHasReturned) {
+  RuntimeOptions options = OnNothing();
+  options.workers = 2;
+  absl::StatusOr<std::unique_ptr<Runtime>> runtime = Runtime::Create(options);
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  const r2c::WorkerCounters* others = nullptr;
+  (*runtime)->RunThreads([&](RuntimeWorker& worker) {
+    if (worker.index() == 1) others = &worker.worker().counters();
+  });
+  for (int job = 0; job < 100; ++job) {
+    (*runtime)->RunThreads([&](RuntimeWorker& worker) {
+      if (worker.index() == 1) return;
+      const uint64_t before = others->iterations.value();
+      for (int i = 0; i < 20'000'000 && others->iterations.value() < before + 3; ++i) worker.Iterate();
+      EXPECT_GE(others->iterations.value(), before + 3);
+    });
+  }
+  EXPECT_EQ((*runtime)->Finish(), 0);
+}
+
 TEST(Runtime, AWorkerThatCannotBeMadeIsSaid) {
   RuntimeOptions options = OnNothing();
   options.memory_mb = 8;

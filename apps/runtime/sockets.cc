@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "luna/apps/runtime/runtime.h"
 #include "luna/net/socket/luna_socket.h"
 #include "luna/net/wire/address.h"
 

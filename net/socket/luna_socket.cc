@@ -1,6 +1,7 @@
 #include "luna/net/socket/luna_socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -59,6 +60,21 @@ int AsInt(int64_t value) { return static_cast<int>(value); }
 
 void UseSockets(WorkerSockets* sockets) { current = sockets; }
 WorkerSockets* SocketsOfThisThread() { return current; }
+
+int ListenOn(uint16_t port) {
+  const int fd = luna_socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  sockaddr_in any = {};
+  any.sin_family = AF_INET;
+  any.sin_port = htons(port);
+  if (fd < 0) return -1;
+  if (luna_bind(fd, reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0 && luna_listen(fd, SOMAXCONN) == 0) {
+    return fd;
+  }
+  const int error = errno;
+  luna_close(fd);
+  errno = error;
+  return -1;
+}
 
 }  // namespace luna::socket
 

@@ -20,6 +20,10 @@
 #include <sys/uio.h>
 
 #ifdef __cplusplus
+#include <memory>
+#endif
+
+#ifdef __cplusplus
 extern "C" {
 #endif
 
@@ -86,6 +90,15 @@ void luna_chain_free(luna_chain* chain);
 namespace luna::socket {
 
 class WorkerSockets;
+
+// A socket that does not block, listens on `port` of all addresses of ours, and queues what the kernel would; -1 and
+// errno.
+int ListenOn(uint16_t port);
+
+struct FreeChain {
+  void operator()(luna_chain* chain) const { luna_chain_free(chain); }
+};
+using UniqueChain = std::unique_ptr<luna_chain, FreeChain>;
 
 // The sockets of this thread from now on. Not owned; null: none.
 void UseSockets(WorkerSockets* sockets);

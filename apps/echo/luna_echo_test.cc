@@ -138,9 +138,10 @@ TEST(LunaEcho, BothEndsHaveToTrustALinkOrBeInAVlan) {
 }
 
 TEST(LunaEcho, StopsInOrderWithAConnectionOpenAndStartsAgain) {
-  for (int i = 0; i < 2; ++i) {
-    Process server(Echo(
-        {"server", Memif("server", "stop"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32", "--drain=20s"}));
+  for (const std::string api : {"--api=handler", "--api=socket"}) {
+    SCOPED_TRACE(api);
+    Process server(Echo({"server", Memif("server", "stop"), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=32",
+                         "--drain=20s", api}));
     ASSERT_TRUE(server.WaitForOutput("listening")) << server.Errors();
     Process client(Echo({"client", Memif("client", "stop"), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
                          "--duration=30s", "--huge=off", "--memory_mb=32", "--drain=20s"}));

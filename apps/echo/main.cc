@@ -188,7 +188,7 @@ int ServeOnSockets(Runtime& runtime, uint16_t port) {
       runtime, [port](RuntimeWorker&) { return SocketEcho::Listen(port); },
       [&] { PrintListening(Where(runtime, port)); },
       [&](RuntimeWorker& worker, SocketEcho& echo) {
-        echo.Run();
+        echo.Run(worker.drain_limit().seconds());
         accepted[worker.index()] = echo.accepted();
         bytes[worker.index()] = echo.bytes();
       });

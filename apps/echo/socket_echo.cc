@@ -36,10 +36,16 @@ SocketEcho::~SocketEcho() {
   if (loop_ != nullptr) luna_ev_loop_destroy(loop_);
 }
 
-void SocketEcho::Run() {
+void SocketEcho::Run(double drain_seconds) {
   luna_ev_run(loop_, 0);
   luna_ev_io_stop(loop_, &listener_);
   luna_close(std::exchange(listener_.fd, -1));
+  ending_ = true;
+  for (auto& [fd, peer] : peers_) {
+    if (peer->waiting.empty()) SayAll(*peer);
+  }
+  const double deadline = luna_ev_now(loop_) + drain_seconds;
+  while (!peers_.empty() && luna_ev_now(loop_) < deadline) luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
 }
 
 void SocketEcho::OnConnection(luna_ev_loop* loop, luna_ev_io*, int) { Of(loop).Accept(); }
@@ -65,6 +71,7 @@ void SocketEcho::Serve(Peer& peer) {
   const ssize_t n = luna_read(peer.io.fd, buffer_.data(), buffer_.size());
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return End(peer);
+  if (peer.said_all) return;
   bytes_ += static_cast<uint64_t>(n);
   if (!Send(peer, buffer_.data(), static_cast<size_t>(n))) End(peer);
 }
@@ -75,7 +82,13 @@ bool SocketEcho::Send(Peer& peer, const char* octets, size_t size) {
   const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
   peer.waiting.assign(octets + taken, octets + size);
   Wait(peer, peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE);
+  if (ending_ && peer.waiting.empty()) SayAll(peer);
   return true;
+}
+
+void SocketEcho::SayAll(Peer& peer) {
+  peer.said_all = true;
+  luna_shutdown(peer.io.fd, SHUT_WR);
 }
 
 void SocketEcho::Wait(Peer& peer, int events) {

@@ -24,8 +24,9 @@ class SocketEcho {
   SocketEcho(const SocketEcho&) = delete;
   SocketEcho& operator=(const SocketEcho&) = delete;
 
-  // Until a signal; then nobody is accepted any more, and connections are the worker's to drain.
-  void Run();
+  // Until a signal. Then nobody is accepted any more, what was read is sent, each connection is closed on our side and
+  // waited for; those whose peer does not end within so long are left to the destructor.
+  void Run(double drain_seconds);
 
   uint64_t accepted() const { return accepted_; }
   uint64_t bytes() const { return bytes_; }
@@ -34,6 +35,7 @@ class SocketEcho {
   struct Peer {
     luna_ev_io io = {};
     std::vector<char> waiting;  // for room; while there is something, nothing is read
+    bool said_all = false;      // what still comes is dropped
   };
 
   SocketEcho();
@@ -45,12 +47,14 @@ class SocketEcho {
   // What is left over waits. False: the connection is at its end.
   bool Send(Peer& peer, const char* octets, size_t size);
   void Wait(Peer& peer, int events);
+  void SayAll(Peer& peer);
   void End(Peer& peer);
 
   luna_ev_loop* const loop_;
   luna_ev_io listener_ = {};
   std::unordered_map<int, std::unique_ptr<Peer>> peers_;  // by descriptor
   std::vector<char> buffer_;
+  bool ending_ = false;
   uint64_t accepted_ = 0;
   uint64_t bytes_ = 0;
 };

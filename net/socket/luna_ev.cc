@@ -17,8 +17,11 @@
 #include "glog/logging.h"
 #include "luna/net/socket/luna_socket.h"
 #include "luna/net/socket/worker_sockets.h"
+#include "luna/net/tcp/posix/call_result.h"
 
 namespace {
+
+using luna::tcp::posix::CallResult;
 
 constexpr int kEventsAtATime = 64;
 constexpr double kLongestWait = 3600;  // seconds; then it looks again
@@ -47,7 +50,8 @@ struct luna_ev_loop {
   std::vector<luna_ev_watcher*> prepares;
   std::vector<luna_ev_watcher*> checks;
   std::vector<luna_ev_async*> asyncs;
-  std::vector<Pending> pending;  // in the order of their coming; null: stopped since
+  std::vector<Pending> pending;  // in the order of their coming; null: called or stopped since
+  size_t next_pending = 0;       // of all calls of InvokePending() under way
   int active = 0;
   int depth = 0;      // of luna_ev_run()
   int break_how = 0;  // asked for
@@ -108,13 +112,14 @@ void Call(luna_ev_loop* loop, luna_ev_watcher* w, int revents) {
 
 // Callbacks may stop others, run the loop, and make more pending.
 void InvokePending(luna_ev_loop* loop) {
-  for (size_t i = 0; i < loop->pending.size(); ++i) {
-    const Pending next = std::exchange(loop->pending[i], {nullptr, 0});
+  while (loop->next_pending < loop->pending.size()) {
+    const Pending next = std::exchange(loop->pending[loop->next_pending++], {nullptr, 0});
     if (next.watcher == nullptr) continue;
     next.watcher->pending = 0;
     Call(loop, next.watcher, next.revents);
   }
   loop->pending.clear();
+  loop->next_pending = 0;
 }
 
 // --- Descriptors ---
@@ -186,8 +191,6 @@ void FeedDescriptor(luna_ev_loop* loop, const epoll_event& event) {
 
 // --- Time ---
 
-void UpdateNow(luna_ev_loop* loop) { loop->now = SecondsOf(loop->sockets->now()); }
-
 void StartTimer(luna_ev_loop* loop, luna_ev_timer* w, double at) {
   if (!Activate(loop, &w->w)) return;
   w->at = at;
@@ -223,14 +226,25 @@ int TimeoutOf(const luna_ev_loop* loop, int flags) {
   return static_cast<int>(std::ceil(seconds * 1000));
 }
 
+// How long to wait is said when it is known what time it is: callbacks may have taken their time.
 bool Turn(luna_ev_loop* loop, int flags) {
   for (luna_ev_watcher* w : loop->prepares) Feed(loop, w, LUNA_EV_PREPARE);
   InvokePending(loop);
+  luna_ev_now_update(loop);
+  if ((flags & LUNA_EVRUN_NOWAIT) == 0 && loop->sockets->interrupted()) {
+    errno = EINTR;
+    return false;
+  }
   std::array<epoll_event, kEventsAtATime> events;
-  const int n = luna_epoll_wait(loop->epoll, events.data(), kEventsAtATime, TimeoutOf(loop, flags));
-  UpdateNow(loop);
-  if (n < 0) return false;
-  for (int i = 0; i < n; ++i) FeedDescriptor(loop, events[static_cast<size_t>(i)]);
+  const int timeout = TimeoutOf(loop, flags);
+  const CallResult got = loop->sockets->RunUntilReady(
+      loop->epoll, [&] { return loop->sockets->EpollWait(loop->epoll, events.data(), kEventsAtATime, timeout); });
+  loop->now = SecondsOf(loop->sockets->now());
+  if (!got.ok()) {
+    errno = got.error;
+    return false;
+  }
+  for (int64_t i = 0; i < got.value; ++i) FeedDescriptor(loop, events[static_cast<size_t>(i)]);
   FeedTimers(loop);
   for (luna_ev_watcher* w : loop->checks) Feed(loop, w, LUNA_EV_CHECK);
   InvokePending(loop);
@@ -251,7 +265,7 @@ luna_ev_loop* luna_ev_loop_new(void) {
   const int epoll = luna_epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) return nullptr;
   auto* loop = new luna_ev_loop{.sockets = sockets, .epoll = epoll};
-  UpdateNow(loop);
+  loop->now = SecondsOf(sockets->now());
   return loop;
 }
 
@@ -279,10 +293,17 @@ void luna_ev_break(luna_ev_loop* loop, int how) {
 }
 
 double luna_ev_now(luna_ev_loop* loop) { return loop->now; }
+void luna_ev_now_update(luna_ev_loop* loop) {
+  loop->sockets->Round();
+  loop->now = SecondsOf(loop->sockets->now());
+}
 void luna_ev_ref(luna_ev_loop* loop) { ++loop->active; }
 void luna_ev_unref(luna_ev_loop* loop) { --loop->active; }
 void luna_ev_set_userdata(luna_ev_loop* loop, void* data) { loop->userdata = data; }
 void* luna_ev_userdata(luna_ev_loop* loop) { return loop->userdata; }
+
+int luna_ev_is_active(const luna_ev_watcher* w) { return w->active; }
+int luna_ev_is_pending(const luna_ev_watcher* w) { return w->pending > 0 ? 1 : 0; }
 
 void luna_ev_io_init(luna_ev_io* w, luna_ev_io_callback callback, int fd, int events) {
   InitWatcher(&w->w, LUNA_EV_READ);

@@ -13,9 +13,10 @@
  *   luna_ev_io_start(loop, &watcher);
  *   luna_ev_run(loop, 0);
  *
- * A watcher must not move or go while it is active; init() makes it ready once, and again when it is not active.
- * Starting one that is active and stopping one that is not do nothing. A watcher that is stopped is not called any
- * more, even if its event had come. Thread: that of luna_socket(), for all but luna_ev_async_send(). */
+ * A watcher must not move, go, or be initialised again while it is active or pending: a timer that has expired is not
+ * active any more, but its call may be to come. stop() ends both: a watcher that is stopped is not called any more,
+ * even if its event had come. Starting one that is active does nothing, nor does stopping one that is neither. Thread:
+ * that of luna_socket(), for all but luna_ev_async_send(). */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,7 +35,8 @@ enum {
   LUNA_EV_PREPARE = 0x200,
   LUNA_EV_CHECK = 0x400,
   LUNA_EV_ASYNC = 0x800,
-  LUNA_EV_ERROR = 0x1000 /* no such descriptor: the watcher was stopped */
+  LUNA_EV_ERROR =
+      0x1000 /* the descriptor cannot be watched (none, a file on a disk, too many): the watcher was stopped */
 };
 
 /* Of every watcher; `data` is the program's, the rest the loop's. */
@@ -44,6 +46,9 @@ typedef struct luna_ev_watcher {
   int active;
   size_t pending;
 } luna_ev_watcher;
+
+int luna_ev_is_active(const luna_ev_watcher* w);
+int luna_ev_is_pending(const luna_ev_watcher* w);
 
 /* A descriptor, of Luna or of the kernel: readable, writable, or both, as long as it lasts (level-triggered). Several
  * may watch one descriptor. To be stopped before the descriptor is closed. */
@@ -134,8 +139,10 @@ enum { LUNA_EVBREAK_ONE = 1, LUNA_EVBREAK_ALL = 2 };
 int luna_ev_run(luna_ev_loop* loop, int flags);
 /* The innermost luna_ev_run(), or all of them, return when their callbacks have been called. */
 void luna_ev_break(luna_ev_loop* loop, int how);
-/* Seconds of the worker's clock: of this turn. */
+/* Seconds of the worker's clock: of this turn, and timers that are started now count from it. A callback that takes its
+ * time and then starts one updates it first, which makes a round of the worker. */
 double luna_ev_now(luna_ev_loop* loop);
+void luna_ev_now_update(luna_ev_loop* loop);
 /* An active watcher that alone should not keep luna_ev_run() going: unref() once it is started, ref() before it is
  * stopped. */
 void luna_ev_ref(luna_ev_loop* loop);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -22,6 +23,14 @@ namespace {
 
 // The loop is the client's, but where a test says otherwise.
 class LunaEvTest : public TwoPrograms {
+ public:
+  std::vector<std::string> TakeCalled() { return std::exchange(called_, {}); }
+  const std::vector<std::string>& called() const { return called_; }
+  void Note(const char* name) { called_.emplace_back(name); }
+  void Interrupt() { interrupted_ = true; }
+  // The program takes so long.
+  void Compute(Duration time) { hosts_.clock().Advance(time); }
+
  protected:
   LunaEvTest() : loop_(luna_ev_loop_new()) { luna_ev_set_userdata(loop_, this); }
   ~LunaEvTest() override {
@@ -29,9 +38,7 @@ class LunaEvTest : public TwoPrograms {
     luna_ev_loop_destroy(loop_);
   }
   static LunaEvTest& Of(luna_ev_loop* loop) { return *static_cast<LunaEvTest*>(luna_ev_userdata(loop)); }
-  static void Note(luna_ev_loop* loop, const luna_ev_watcher& w) {
-    Of(loop).called_.emplace_back(static_cast<const char*>(w.data));
-  }
+  static void Note(luna_ev_loop* loop, const luna_ev_watcher& w) { Of(loop).Note(static_cast<const char*>(w.data)); }
   static void OnIo(luna_ev_loop* loop, luna_ev_io* w, int revents) {
     Of(loop).revents_ = revents;
     Note(loop, w->w);
@@ -49,11 +56,10 @@ class LunaEvTest : public TwoPrograms {
     io.w.data = const_cast<char*>(name);
     return io;
   }
-  std::vector<std::string> TakeCalled() { return std::exchange(called_, {}); }
   using Names = std::vector<std::string>;
 
   luna_ev_loop* const loop_;
-  Names called_;
+  std::vector<std::string> called_;
   int revents_ = 0;
 };
 
@@ -68,7 +74,7 @@ class EvEcho {
   ~EvEcho() { luna_ev_loop_destroy(loop_); }
   void Turn() { EXPECT_GE(luna_ev_run(loop_, LUNA_EVRUN_NOWAIT), 0); }
   size_t peers() const { return peers_.size(); }
-  size_t reads = 0;
+  size_t waits_for_room = 0;
 
  private:
   struct Peer {
@@ -79,6 +85,8 @@ class EvEcho {
   static void OnConnection(luna_ev_loop* loop, luna_ev_io* w, int) {
     const int fd = luna_accept4(w->fd, nullptr, nullptr, SOCK_NONBLOCK);
     if (fd < 0) return;
+    const int small = 4096;
+    EXPECT_EQ(luna_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     auto& peer = *Of(loop).peers_.emplace_back(std::make_unique<Peer>());
     luna_ev_io_init(&peer.io, OnReady, fd, LUNA_EV_READ);
     luna_ev_io_start(loop, &peer.io);
@@ -88,7 +96,6 @@ class EvEcho {
     Peer& peer = *reinterpret_cast<Peer*>(w);
     char buffer[4096];
     if (peer.waiting.empty()) {
-      ++reads;
       const ssize_t n = luna_read(w->fd, buffer, sizeof(buffer));
       if (n < 0 && errno == EAGAIN) return;
       if (n <= 0) return End(peer);
@@ -99,6 +106,7 @@ class EvEcho {
     peer.waiting.erase(0, static_cast<size_t>(std::max<ssize_t>(sent, 0)));
     const int wanted = peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE;
     if (wanted == w->events) return;
+    if (wanted == LUNA_EV_WRITE) ++waits_for_room;
     luna_ev_io_stop(loop_, w);
     w->events = wanted;
     luna_ev_io_start(loop_, w);
@@ -137,6 +145,7 @@ TEST_F(LunaEvTest, AServerOfCallbacksEchoesEachOctetAndBackPressureTurnsIt) {
     if (r > 0) received.append(buffer, static_cast<size_t>(r));
   }
   EXPECT_TRUE(received == sent) << received.size();
+  EXPECT_GT(echo->waits_for_room, 0u);
   EXPECT_EQ(echo->peers(), 1u);
   luna_close(fd);
   for (int i = 0; i < 1000 && echo->peers() > 0; ++i) Step();
@@ -200,7 +209,7 @@ TEST_F(LunaEvTest, TimersComeInTheirOrderAndBeatWithoutMakingUp) {
   EXPECT_EQ(TakeCalled(), (Names{"early", "beat", "beat", "late"}));
   EXPECT_NEAR(luna_ev_now(loop_) - start, 0.5, 0.002);
   EXPECT_EQ(luna_ev_timer_remaining(loop_, &late), 0);
-  hosts_.clock().Advance(Duration::Seconds(2));  // the program computes
+  Compute(Duration::Seconds(2));  // the program computes
   luna_ev_run(loop_, LUNA_EVRUN_ONCE);
   luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
   EXPECT_EQ(TakeCalled(), Names{"beat"}) << "once, for all that it missed";
@@ -249,6 +258,36 @@ TEST_F(LunaEvTest, AnotherThreadWakesTheLoopAndManyCallsAreOne) {
     luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
     EXPECT_EQ(TakeCalled(), Names{}) << i;
   }
+}
+
+// While the loop runs: of each send the loop sees what came before it, and none is lost.
+TEST_F(LunaEvTest, WhatAnotherThreadSendsMeanwhileIsNeverLost) {
+  constexpr int kSends = 3000;
+  struct Shared {
+    std::atomic<int> posted{0};
+    std::atomic<int> seen{0};
+    int calls = 0;
+  } shared;
+  luna_ev_async async;
+  luna_ev_async_init(&async, [](luna_ev_loop*, luna_ev_async* w, int) {
+    auto* s = static_cast<Shared*>(w->w.data);
+    ++s->calls;
+    s->seen.store(s->posted.load(std::memory_order_acquire), std::memory_order_release);
+  });
+  async.w.data = &shared;
+  ASSERT_EQ(luna_ev_async_start(loop_, &async), 0);
+  std::thread other([&] {
+    for (int i = 1; i <= kSends; ++i) {
+      shared.posted.store(i, std::memory_order_release);
+      luna_ev_async_send(loop_, &async);
+      // Now and then it waits to be seen, so that sends meet a loop that waits, too.
+      while (i % 10 == 0 && shared.seen.load(std::memory_order_acquire) < i) std::this_thread::yield();
+    }
+  });
+  while (shared.seen.load(std::memory_order_relaxed) < kSends) EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_ONCE), 1);
+  other.join();
+  EXPECT_GE(shared.calls, kSends / 10);
+  luna_ev_async_stop(loop_, &async);
 }
 
 TEST_F(LunaEvTest, TheKernelsDescriptorsAreWatchedToo) {
@@ -354,9 +393,94 @@ TEST_F(LunaEvTest, ASignalEndsTheRunAndTurnsCanStillBeMade) {
   interrupted_ = true;
   EXPECT_EQ(luna_ev_run(loop_, 0), -1);
   EXPECT_EQ(errno, EINTR);
-  hosts_.clock().Advance(Duration::Milliseconds(10));
+  Compute(Duration::Milliseconds(10));
   EXPECT_EQ(luna_ev_run(loop_, LUNA_EVRUN_NOWAIT), 0);
   EXPECT_EQ(TakeCalled(), Names{"timer"});
+}
+
+TEST_F(LunaEvTest, ASignalEndsTheRunThoughThereIsAlwaysSomethingToDo) {
+  const auto [fd, accepted] = Connected();
+  luna_ev_io io;
+  luna_ev_io_init(
+      &io,
+      [](luna_ev_loop* loop, luna_ev_io*, int) {
+        LunaEvTest& test = Of(loop);
+        test.Note("io");
+        if (test.called().size() == 3) test.Interrupt();
+        if (test.called().size() == 100) luna_ev_break(loop, LUNA_EVBREAK_ALL);
+      },
+      fd, LUNA_EV_WRITE);
+  luna_ev_io_start(loop_, &io);
+  EXPECT_EQ(luna_ev_run(loop_, 0), -1);
+  EXPECT_EQ(errno, EINTR);
+  EXPECT_EQ(TakeCalled().size(), 3u);
+  luna_ev_run(loop_, LUNA_EVRUN_NOWAIT);
+  EXPECT_EQ(TakeCalled().size(), 1u) << "what is ready is still there";
+  luna_ev_io_stop(loop_, &io);
+}
+
+// Callbacks take time, and their loop's time moves: what was due meanwhile comes when it was due, or at once.
+TEST_F(LunaEvTest, ATimerIsNotLateByWhatCallbacksTake) {
+  const auto [fd, accepted] = Connected();
+  luna_ev_io slow;
+  luna_ev_io_init(
+      &slow,
+      [](luna_ev_loop* loop, luna_ev_io* w, int) {
+        luna_ev_io_stop(loop, w);
+        Of(loop).Compute(Duration::Milliseconds(400));
+      },
+      fd, LUNA_EV_WRITE);
+  luna_ev_timer timer = Timer("timer", 0.5);
+  luna_ev_now_update(loop_);
+  const double start = luna_ev_now(loop_);
+  luna_ev_io_start(loop_, &slow);
+  luna_ev_timer_start(loop_, &timer);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_NEAR(luna_ev_now(loop_) - start, 0.5, 0.002);
+
+  Compute(Duration::Milliseconds(400));
+  luna_ev_now_update(loop_);
+  luna_ev_timer_start(loop_, &timer);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_NEAR(luna_ev_now(loop_) - start, 1.4, 0.004);
+}
+
+TEST_F(LunaEvTest, ATimerThatHasExpiredCanBeStoppedBeforeItsCall) {
+  luna_ev_timer second = Timer("second", 0.1), first;
+  luna_ev_timer_init(
+      &first,
+      [](luna_ev_loop* loop, luna_ev_timer* w, int) {
+        auto* other = static_cast<luna_ev_timer*>(w->w.data);
+        EXPECT_EQ(luna_ev_is_active(&other->w), 0);
+        EXPECT_EQ(luna_ev_is_pending(&other->w), 1);
+        luna_ev_timer_stop(loop, other);
+        EXPECT_EQ(luna_ev_is_pending(&other->w), 0);
+      },
+      0.1, 0);
+  first.w.data = &second;
+  luna_ev_timer_start(loop_, &first);
+  luna_ev_timer_start(loop_, &second);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_EQ(TakeCalled(), Names{});
+}
+
+// A callback that runs the loop, and then starts a watcher whose event is there at once.
+TEST_F(LunaEvTest, ARunWithinACallbackLosesNothing) {
+  luna_ev_io bad = Io("bad", 1 << 25, LUNA_EV_READ);
+  luna_ev_timer inner = Timer("inner", 0.1), outer, last = Timer("last", 0.1);
+  luna_ev_timer_init(
+      &outer,
+      [](luna_ev_loop* loop, luna_ev_timer* w, int) {
+        luna_ev_run(loop, LUNA_EVRUN_NOWAIT);
+        EXPECT_EQ(Of(loop).TakeCalled(), (Names{"inner", "last"})) << "what was due is the inner run's";
+        luna_ev_io_start(loop, static_cast<luna_ev_io*>(w->w.data));
+      },
+      0.1, 0);
+  outer.w.data = &bad;
+  for (luna_ev_timer* t : {&outer, &inner, &last}) luna_ev_timer_start(loop_, t);
+  EXPECT_EQ(luna_ev_run(loop_, 0), 0);
+  EXPECT_EQ(TakeCalled(), Names{"bad"});
+  EXPECT_EQ(luna_ev_is_pending(&bad.w), 0);
 }
 
 TEST_F(LunaEvTest, AThreadWithoutSocketsHasNoLoop) {

@@ -56,6 +56,14 @@ int64_t RunOnce(absl::FunctionRef<CallResult(WorkerSockets&)> call) {
 
 int AsInt(int64_t value) { return static_cast<int>(value); }
 
+// A call that may wait for events hears of a signal even if it need not wait: where there is always something, nobody
+// would ever.
+bool Interrupted(int timeout_ms) {
+  if (timeout_ms == 0 || current == nullptr || !current->interrupted()) return false;
+  errno = EINTR;
+  return true;
+}
+
 }  // namespace
 
 void UseSockets(WorkerSockets* sockets) { current = sockets; }
@@ -80,6 +88,7 @@ int ListenOn(uint16_t port) {
 
 using luna::socket::AsInt;
 using luna::socket::current;
+using luna::socket::Interrupted;
 using luna::socket::IsKernels;
 using luna::socket::Run;
 using luna::socket::RunOnce;
@@ -218,6 +227,7 @@ int luna_setsockopt(int fd, int level, int name, const void* value, socklen_t le
 int luna_poll(pollfd* fds, nfds_t count, int timeout_ms) {
   // A round first: else a caller whose other descriptors are always ready would keep the loop standing.
   if (current != nullptr) current->Round();
+  if (Interrupted(timeout_ms)) return -1;
   const int key = fds != nullptr && count > 0 && !IsKernels(fds[0].fd) ? fds[0].fd : -1;
   return AsInt(Run(key, [=](WorkerSockets& s) { return s.Poll(fds, count, timeout_ms); }));
 }
@@ -232,6 +242,7 @@ int luna_epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) {
 
 int luna_epoll_wait(int epoll_fd, epoll_event* events, int capacity, int timeout_ms) {
   if (current != nullptr) current->Round();
+  if (Interrupted(timeout_ms)) return -1;
   return AsInt(Run(epoll_fd, [=](WorkerSockets& s) { return s.EpollWait(epoll_fd, events, capacity, timeout_ms); }));
 }
 

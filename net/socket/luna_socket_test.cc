@@ -140,6 +140,15 @@ TEST_F(LunaSocketTest, WaitsEndInTimeAndByInterruption) {
   epoll_event event;
   EXPECT_EQ(luna_epoll_wait(epoll, &event, 1, -1), -1);
   EXPECT_EQ(errno, EINTR);
+  // Where there is always something, a server would never hear of it; what is ready is there for a look without a wait.
+  ASSERT_EQ(Watch(epoll, a, EPOLLOUT, 7), 0);
+  EXPECT_EQ(luna_epoll_wait(epoll, &event, 1, 1000), -1);
+  EXPECT_EQ(errno, EINTR);
+  pollfd p = {.fd = a, .events = POLLOUT, .revents = 0};
+  EXPECT_EQ(luna_poll(&p, 1, -1), -1);
+  EXPECT_EQ(errno, EINTR);
+  EXPECT_EQ(luna_poll(&p, 1, 0), 1);
+  EXPECT_EQ(Wait(epoll, 0), std::vector<uint64_t>{7});
 }
 
 TEST_F(LunaSocketTest, LevelsLastEdgesComeOnceAndOneShotsNeedRearming) {

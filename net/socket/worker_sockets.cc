@@ -81,7 +81,7 @@ CallResult WorkerSockets::RunUntilReady(int fd, absl::FunctionRef<CallResult()> 
   }
   if (!result.would_block) return result;
   while (result.would_block) {
-    if (worker_.iterating() || (options_.interrupted && options_.interrupted())) {
+    if (worker_.iterating() || interrupted()) {
       const size_t done = ProgressOf(fd);
       result = done > 0 ? Success(static_cast<int64_t>(done)) : Failure(worker_.iterating() ? EDEADLK : EINTR);
       break;

@@ -68,6 +68,8 @@ class WorkerSockets final : public tcp::posix::Sockets, private r2c::Handler {
   r2c::Worker& worker() { return worker_; }
   // A round of the loop without a sleep. Without effect within one.
   void Round();
+  // The program is asked to stop.
+  bool interrupted() const { return options_.interrupted && options_.interrupted(); }
 
   // Makes `call` until it need not wait, with rounds of the loop in between. `fd`: under which its wait is known.
   // Within an iteration of the worker (a handler, a message, a timer) there are none: EDEADLK instead of waiting.

@@ -45,15 +45,18 @@ class TwoPrograms : public ::testing::Test {
 
   WorkerSocketsOptions OptionsOf(r2c::TestHost& host) {
     WorkerSocketsOptions options;
-    options.iterate = options.round = [this] { Step(); };
+    options.iterate = [this] { Step(Duration::Seconds(10)); };
+    options.round = [this] { Step(Duration::Microseconds(10)); };
     options.interrupted = [this] { return interrupted_; };
     options.is_ours = [&host](const wire::IpAddress& address) { return address == host.address(); };
     options.admit = [this](uint16_t) { return admit_; };
     return options;
   }
-  void Step() {
+  // A round of both. When there is nothing to do now, the clock goes on to what comes next, within the limit.
+  void Step(Duration limit = Duration::Seconds(10)) {
     int rounds = 0;
-    hosts_.RunUntil([&rounds] { return rounds++ > 0; }, Duration::Seconds(10));
+    hosts_.RunUntil([&rounds] { return rounds++ > 0; }, limit);
+    if (limit < Duration::Seconds(1)) hosts_.clock().Advance(Duration::Microseconds(1));
     if (!program_ || std::exchange(in_program_, true)) return;
     UseSockets(server_.get());
     program_();

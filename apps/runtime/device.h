@@ -2,7 +2,7 @@
 #define LUNA_APPS_RUNTIME_DEVICE_H_
 
 // Device: what --device names, opened, with whatever it needs beside it. The one place where the drivers meet.
-// Thread: the worker's, for everything. Lifetime: Platform > arena > slab > Device.
+// Thread: the first worker's, for everything but InstallRules(). Lifetime: Platform > arena > slab > Device.
 
 #include <memory>
 #include <string>
@@ -25,7 +25,7 @@ class Device {
   virtual bool kernel_owns_control_plane() const { return false; }
   // Which TCP ports must reach us. On a shared link the listening ones are taken from the kernel too, so that no
   // program of the kernel's is robbed of its traffic: AlreadyExists names the port that is taken. Devices that are
-  // wholly ours need no rules.
+  // wholly ours need no rules. Any thread, one at a time, beside that of io().
   virtual absl::Status InstallRules(const bifurcation::PortPlan&) { return absl::OkStatus(); }
 };
 

@@ -4,7 +4,8 @@
 // PortReservation: holds ports of a shared address in the kernel, so that no other program listens there while their
 // traffic comes to Luna, and so that a port which is taken is found out before its traffic is.
 //
-// A reserved port is a kernel socket that is bound and never listens. Thread: one. Released by the destructor.
+// A reserved port is a kernel socket that is bound and never listens. Thread: any, one at a time. Released by the
+// destructor.
 
 #include <cstdint>
 #include <map>

@@ -35,12 +35,6 @@ absl::Status VlansAreTheKernels(const RuntimeOptions& options) {
       " VLANs are the kernel's; name its VLAN interface as the device instead, e.g. packet:eth1.", options.vlan));
 }
 
-// What another thread put into a queue's ring is looked at by the worker itself.
-class Waker final : public r2c::FdHandler {
- public:
-  void OnFdReady(uint32_t) override {}
-};
-
 }  // namespace
 
 // What the other threads are to do next: one job at a time, the same for all.
@@ -51,6 +45,7 @@ class Runtime::Jobs {
   // The job's number. Pre: the one before has ended.
   uint64_t Start(const Body& body, size_t threads) {
     std::lock_guard<std::mutex> lock(mutex_);
+    CHECK(running_.load(std::memory_order_relaxed) == 0) << "RunThreads() within RunThreads()";
     body_ = &body;
     running_.store(threads, std::memory_order_relaxed);
     changed_.notify_all();
@@ -245,7 +240,7 @@ absl::Status Runtime::InitWorkers() {
   workers_[0] = *std::move(first);
   r2c::KernelPoller& poller = workers_[0]->poller();
   if (options_.workers > 1) {
-    steering_waker_ = std::make_unique<Waker>();
+    steering_waker_ = std::make_unique<r2c::WakeOnly>();
     if (absl::Status status = poller.Add(steered_->wake_fd(), EPOLLIN | EPOLLET, steering_waker_.get()); !status.ok()) {
       return status;
     }
@@ -277,6 +272,7 @@ absl::StatusOr<std::unique_ptr<RuntimeWorker>> Runtime::MakeWorker(size_t index,
   place.slab = &memories_[index]->slab;
   place.drops = &memories_[index]->drops;
   place.mailbox = &mailbox;
+  if (steered_ != nullptr) place.device_memory_short = &device_memory_short_;
   place.addresses = addresses_;
   if (control_plane_ != nullptr) {
     place.kernel_routes = control_plane_->mirror().routes();
@@ -326,6 +322,11 @@ absl::Status Runtime::TryThreads(const std::function<absl::Status(RuntimeWorker&
   return bad == results.end() ? absl::OkStatus() : *bad;
 }
 
+absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery) {
+  CHECK(workers() == 1) << "each worker is to listen: TryThreads() and RuntimeWorker::Listen()";
+  return first().Listen(port, handler, delivery);
+}
+
 absl::Status Runtime::InstallRules() {
   const tcp::StackConfig tcp = ProfileOf(options_);
   bifurcation::PortPlanSpec spec;
@@ -362,10 +363,14 @@ int Runtime::Run(const std::function<bool()>& done) {
 
 void Runtime::RunAndDrain(const std::function<bool()>& done, const std::function<void()>& on_stop) {
   std::atomic<bool> over{false};
-  RunThreads([&](RuntimeWorker& worker) {
-    if (worker.index() > 0) return worker.RunAndDrain([&over] { return over.load(std::memory_order_relaxed); });
-    worker.RunAndDrain(done, on_stop);
+  const auto first_is_done = [&] {
+    if (!done || !done()) return false;
     over.store(true, std::memory_order_relaxed);
+    return true;
+  };
+  RunThreads([&](RuntimeWorker& worker) {
+    if (worker.index() == 0) return worker.RunAndDrain(first_is_done, on_stop);
+    worker.RunAndDrain([&over] { return over.load(std::memory_order_relaxed); });
   });
 }
 

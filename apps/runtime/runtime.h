@@ -11,6 +11,7 @@
 //
 // Thread: one, that of Create(); it becomes the first worker's.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -32,6 +33,7 @@
 #include "luna/net/pmd/trusted_link.h"
 #include "luna/net/pmd/vlan_io.h"
 #include "luna/sched/clock/clock.h"
+#include "luna/sched/r2c/kernel_poller.h"
 #include "luna/sched/r2c/mailbox.h"
 #include "luna/sched/r2c/thread_group.h"
 
@@ -50,7 +52,8 @@ class Runtime {
 
   size_t workers() const { return workers_.size(); }
   // Calls `body` once for each worker, in its thread; the first worker's is this one. Returns when all have returned;
-  // until then each worker goes on, also behind its body, so that handlers may be called. Not from within a body.
+  // until then each worker goes on, also behind its body, so that handlers may be called. From the thread of Create(),
+  // and not from within a body.
   void RunThreads(const std::function<void(RuntimeWorker&)>& body);
 
   // The same for what may fail: the first error, in the order of workers.
@@ -60,7 +63,8 @@ class Runtime {
   // exit code: 0, or 1 when objs did not come home. Afterwards only drops() and the destructor may be called.
   int Run(const std::function<bool()>& done = nullptr);
   // The two halves of Run, for programs that hold objs of their own: these are to be given back in between.
-  // RuntimeWorker::RunAndDrain() of each worker; `done` and `on_stop` are the first one's, and the others end with it.
+  // RuntimeWorker::RunAndDrain() of each worker. `done` and `on_stop` are the first one's; the others end by a signal,
+  // or when `done()` is true.
   void RunAndDrain(const std::function<bool()>& done = nullptr, const std::function<void()>& on_stop = nullptr);
   int Finish();
 
@@ -69,9 +73,7 @@ class Runtime {
 
   // --- The first worker, which is the only one by default; good until Finish() ---
   RuntimeWorker& first() { return *workers_[0]; }
-  absl::Status Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery = {}) {
-    return first().Listen(port, handler, delivery);
-  }
+  absl::Status Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery = {});
   absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, r2c::Handler& handler,
                                            const r2c::Delivery& delivery = {}) {
     return first().Connect(remote, handler, delivery);
@@ -133,7 +135,8 @@ class Runtime {
   std::vector<uint16_t> listen_ports_;                   // under rules_mutex_
   std::unique_ptr<r2c::Mailbox> mailbox_;                // the first worker's; the others' are the group's
   std::vector<std::unique_ptr<RuntimeWorker>> workers_;  // each made and destroyed in its thread
-  std::unique_ptr<r2c::FdHandler> steering_waker_;
+  std::unique_ptr<r2c::WakeOnly> steering_waker_;        // the first worker looks at the rings by itself
+  std::atomic<bool> device_memory_short_{false};         // by the first worker, whose slab the device fills
   std::unique_ptr<Jobs> jobs_;
   std::unique_ptr<r2c::ThreadGroup> threads_;  // the others
   std::vector<r2c::Mailbox*> mailboxes_;       // of all, with several workers; not changed once there are jobs

@@ -65,9 +65,8 @@ tcp::StackConfig TcpConfig(const RuntimeOptions& options, size_t index, const pm
   const uint64_t memory_bytes = uint64_t{options.memory_mb} << 20;
   const uint64_t tcp_bytes = options.tcp_memory_mb == 0 ? memory_bytes / 2 : uint64_t{options.tcp_memory_mb} << 20;
   tcp.memory_limit_bytes = tcp_bytes / options.workers;
-  if (options.max_connections != 0) {
-    tcp.max_connections = (options.max_connections + options.workers - 1) / options.workers;
-  }
+  const uint32_t connections = options.max_connections != 0 ? options.max_connections : tcp.max_connections;
+  tcp.max_connections = (connections + options.workers - 1) / options.workers;
   const pmd::SteeredRange ports = pmd::SplitRange(tcp.ephemeral_first, tcp.ephemeral_last, options.workers).at(index);
   tcp.ephemeral_first = ports.first;
   tcp.ephemeral_last = ports.last;
@@ -75,12 +74,6 @@ tcp::StackConfig TcpConfig(const RuntimeOptions& options, size_t index, const pm
 }
 
 }  // namespace
-
-// A signal ends the worker's sleep; RunAndDrain() looks at StopRequested() by itself.
-class RuntimeWorker::StopWaker final : public r2c::FdHandler {
- public:
-  void OnFdReady(uint32_t) override {}
-};
 
 tcp::StackConfig ProfileOf(const RuntimeOptions& options) {
   return options.tcp_profile == TcpProfile::kRfc ? tcp::StackConfig::Rfc() : tcp::StackConfig::DataCentre();
@@ -166,9 +159,11 @@ absl::Status RuntimeWorker::InitLoop() {
   parts.resolver = place_.resolver;
   parts.poller = poller_.get();
   parts.mailbox = place_.mailbox;
+  parts.device_memory_short = place_.device_memory_short;
+  parts.slab_is_devices = place_.index == 0;
   worker_ = std::make_unique<r2c::Worker>(parts, WorkerOptionsOf(options));
   if (options.idle_spin != Duration::Infinite()) {
-    stop_waker_ = std::make_unique<StopWaker>();
+    stop_waker_ = std::make_unique<r2c::WakeOnly>();
     if (absl::Status status = poller_->Add(StopFd(), EPOLLIN | EPOLLET, stop_waker_.get()); !status.ok()) return status;
     sleeper_ = std::make_unique<r2c::KernelSleeper>();
     idler_ =
@@ -191,17 +186,24 @@ StatsSources RuntimeWorker::stats_sources() const {
           .drops = *place_.drops};
 }
 
-// Each worker has a raw socket, and each hears all errors: one that is about another's connection is about none here.
+// Each worker has a raw socket, and each hears all errors. What is about none of its connections may be about
+// another's: the first worker counts it.
 absl::Status RuntimeWorker::HearKernelsIcmp() {
   if (place_.kernel_routes == nullptr) return absl::OkStatus();
-  auto icmp =
-      KernelIcmp::Open(*poller_, [this](const tcp::IcmpError& error) { stack_->OnIcmpError(error, worker_->now()); });
+  auto icmp = KernelIcmp::Open(*poller_, [this](const tcp::IcmpError& error) {
+    if (place_.index == 0 || stack_->HasConnection(error.tuple)) stack_->OnIcmpError(error, worker_->now());
+  });
   if (!icmp.ok()) {
     return absl::Status(icmp.status().code(), absl::StrCat("--device=", place_.options->device, ": ",
                                                            icmp.status().message(), "; run as root"));
   }
   kernel_icmp_ = *std::move(icmp);
   return absl::OkStatus();
+}
+
+bool RuntimeWorker::OwnsPort(uint16_t port) const {
+  const tcp::StackConfig& config = stack_->config();
+  return place_.options->workers == 1 || (port >= config.ephemeral_first && port <= config.ephemeral_last);
 }
 
 absl::Status RuntimeWorker::AdmitPort(uint16_t port) {

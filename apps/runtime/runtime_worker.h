@@ -6,6 +6,7 @@
 //
 // Thread: that which made it, for all but mailbox().
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -45,6 +46,7 @@ struct WorkerPlace {
   zbuf::Slab* slab = nullptr;
   stats::DropCounters* drops = nullptr;
   r2c::Mailbox* mailbox = nullptr;
+  std::atomic<bool>* device_memory_short = nullptr;  // r2c::WorkerParts
   std::vector<wire::Ipv4Prefix> addresses;
   // On a link that is shared with the kernel; null: ARP of our own, and the routes of the options.
   const ip::SnapshotBox<ip::RouteTable>* kernel_routes = nullptr;
@@ -62,11 +64,14 @@ class RuntimeWorker {
   RuntimeWorker(const RuntimeWorker&) = delete;
   RuntimeWorker& operator=(const RuntimeWorker&) = delete;
 
-  // Accepts connections to `port` on each of our addresses: those that this worker's queue gets.
+  // Accepts connections to `port` on each of our addresses: those that this worker's queue gets. Where there are
+  // several workers each is to listen: connections that fall to one that does not are refused.
   absl::Status Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery = {});
   absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, r2c::Handler& handler,
                                            const r2c::Delivery& delivery = {});
-  // What a listener on `port` needs besides TCP: rules of the device, a reservation in the kernel.
+  // The answers to what this worker sends from `port` come to it.
+  bool OwnsPort(uint16_t port) const;
+  // What a listener on `port` needs besides TCP: rules of the device, a reservation in the kernel. For good.
   absl::Status AdmitPort(uint16_t port);
 
   // One iteration of the worker, and the sleep behind it if --idle says so.
@@ -93,8 +98,6 @@ class RuntimeWorker {
   StatsSources stats_sources() const;
 
  private:
-  class StopWaker;
-
   explicit RuntimeWorker(const WorkerPlace& place);
   absl::Status InitNetwork();
   absl::Status InitTcp();
@@ -110,7 +113,7 @@ class RuntimeWorker {
   std::unique_ptr<ip::Egress> egress_;
   std::unique_ptr<tcp::Stack> stack_;
   std::unique_ptr<r2c::Worker> worker_;
-  std::unique_ptr<StopWaker> stop_waker_;
+  std::unique_ptr<r2c::WakeOnly> stop_waker_;    // RunAndDrain() looks at StopRequested() by itself
   std::unique_ptr<r2c::KernelSleeper> sleeper_;  // these two: unless the worker spins for ever
   std::unique_ptr<r2c::Idler> idler_;
   std::unique_ptr<StatsPrinter> stats_printer_;  // on the worker's wheel

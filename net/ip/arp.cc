@@ -90,10 +90,7 @@ DropReason Arp::Judge(const pmd::Packet& frame, ArpPacket* out) const {
 void Arp::Accept(pmd::Packet&& frame, Time now, Frames& frames) {
   const pmd::Packet taken = std::move(frame);
   ArpPacket packet;
-  if (const DropReason reason = Judge(taken, &packet); reason != DropReason::kNone) {
-    drops_->Count(reason);
-    return;
-  }
+  if (const DropReason reason = Judge(taken, &packet); reason != DropReason::kNone) return CountDrop(reason);
   if (IsOurs(packet.sender_ip)) return OnConflict(packet, now, frames);
   const bool to_us = IsOurs(packet.target_ip);
   const bool is_request = packet.operation == ArpPacket::kRequest;
@@ -104,13 +101,17 @@ void Arp::Accept(pmd::Packet&& frame, Time now, Frames& frames) {
     const ArpPacket reply = {ArpPacket::kReply, config_.mac, packet.target_ip, packet.sender_mac, packet.sender_ip};
     if (Send(reply, packet.sender_mac, frames)) ++stats_.replies_sent;
   } else if (!learned) {
-    drops_->Count(is_request ? DropReason::kArpNotForUs : DropReason::kArpUnsolicited);
+    CountDrop(is_request ? DropReason::kArpNotForUs : DropReason::kArpUnsolicited);
   }
+}
+
+void Arp::CountDrop(DropReason reason) {
+  if (config_.defends) drops_->Count(reason);
 }
 
 void Arp::OnConflict(const ArpPacket& packet, Time now, Frames& frames) {
   ++stats_.conflicts;
-  drops_->Count(DropReason::kArpBadSource);
+  CountDrop(DropReason::kArpBadSource);
   if (!config_.defends) return;
   // RFC 5227 §2.4 (b): defend, but never start a war of announcements.
   if (last_defence_ && now < *last_defence_ + config_.defend_interval) return;

@@ -38,7 +38,8 @@ namespace luna::ip {
 struct ArpConfig {
   wire::MacAddress mac;                     // ours on the link
   std::vector<wire::Ipv4Prefix> addresses;  // ours: answered for, and asked from
-  // Answers for our addresses, announces and defends them. One Arp of a host does, where several see the link.
+  // Answers for our addresses, announces and defends them, and counts packets that are of no use. One Arp of a host
+  // does, where several see the link.
   bool defends = true;
   // How long to wait after each broadcast request, so also how many there are; not empty. Waits below one second would
   // break RFC 1122 §2.3.2.1's limit of one request per second and destination; on a private link that is nobody's
@@ -120,6 +121,7 @@ class Arp {
   };
 
   stats::DropReason Judge(const pmd::Packet& frame, wire::ArpPacket* out) const;
+  void CountDrop(stats::DropReason reason);  // of a packet that all see
   bool IsOurs(wire::Ipv4Address address) const;
   // Our address to ask for `neighbour` from: the one on its network, else the first.
   wire::Ipv4Address SourceFor(wire::Ipv4Address neighbour) const;

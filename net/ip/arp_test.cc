@@ -322,6 +322,8 @@ TEST_F(ArpTest, WhereAnotherDefendsItOnlyAsksAndLearns) {
   const auto accept = [&](const ArpFrame& frame) { quiet.Accept(MakePacket(memory_, frame.Build()), now_, frames_); };
   quiet.Announce(frames_);
   accept(Request(kUs, kOtherMac, kUs));
+  accept(Request(kPeer, kPeerMac, kStranger));
+  accept(Reply());
   accept(Request(kPeer, kPeerMac, kUs));
   EXPECT_TRUE(Sent().empty());
   const auto resolved = quiet.Lookup(kPeer, now_, frames_);
@@ -329,6 +331,7 @@ TEST_F(ArpTest, WhereAnotherDefendsItOnlyAsksAndLearns) {
   EXPECT_EQ(resolved->mac, kPeerMac);
   quiet.Enqueue(kStranger, MakePacket(memory_, std::vector<uint8_t>(60)), now_, frames_);
   EXPECT_EQ(SentArp().operation, ArpPacket::kRequest);
+  EXPECT_EQ(drops_.total(), 0u) << "the other one counts";
 }
 
 TEST_F(ArpTest, AFloodOfStrangersDoesNotPushOutNeighboursInUse) {

@@ -16,6 +16,7 @@ class PacketIoDecorator : public PacketIo {
   size_t ReceiveBurst(absl::Span<Packet> out, Time now) override { return inner_.ReceiveBurst(out, now); }
   size_t TransmitBurst(absl::Span<Packet> packets) override { return inner_.TransmitBurst(packets); }
   size_t Reclaim() override { return inner_.Reclaim(); }
+  size_t TakeForwarded() override { return inner_.TakeForwarded(); }
   bool PrepareToSleep() override { return inner_.PrepareToSleep(); }
   void OnSlept(Duration slept) override { inner_.OnSlept(slept); }
   bool link_up() const override { return inner_.link_up(); }

@@ -67,6 +67,9 @@ class PacketIo {
   // until nothing is outstanding. Returns the number of frames that the device still holds for transmission.
   virtual size_t Reclaim() = 0;
 
+  // Frames that were moved for other queues since it was last asked: work of which the calls above say nothing.
+  virtual size_t TakeForwarded() { return 0; }
+
   // The thread is about to sleep until poll_fd is readable, or something else happens. False: there is something to do,
   // and it must not. OnSlept() follows on true. For queues whose frames other threads put there.
   virtual bool PrepareToSleep() { return true; }

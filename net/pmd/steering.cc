@@ -101,12 +101,14 @@ class SteeredDevice::First final : public PacketIoDecorator {
     if (!leaving_.empty()) {
       const size_t sent = inner().TransmitBurst(absl::MakeSpan(leaving_));
       leaving_.erase(leaving_.begin(), leaving_.begin() + static_cast<std::ptrdiff_t>(sent));
+      forwarded_ += sent;
     }
     size_t waiting = leaving_.size();
     for (size_t i = 1; i <= others; ++i) waiting += steered_.rings_[i]->from.size();
     return inner().Reclaim() + waiting;
   }
 
+  size_t TakeForwarded() override { return std::exchange(forwarded_, 0); }
   bool PrepareToSleep() override {
     Bell& bell = *steered_.rings_[0]->bell;
     bell.Expect();
@@ -126,6 +128,7 @@ class SteeredDevice::First final : public PacketIoDecorator {
     Rings& rings = *steered_.rings_[queue];
     if (!rings.to.TryPush(std::move(packet))) rings.refused.fetch_add(1, std::memory_order_relaxed);
     given_[queue] = any_given_ = true;
+    ++forwarded_;
   }
 
   // Once for a burst.
@@ -139,6 +142,7 @@ class SteeredDevice::First final : public PacketIoDecorator {
   SteeredDevice& steered_;
   std::vector<uint8_t> given_;  // which queues got something of this burst
   bool any_given_ = false;
+  size_t forwarded_ = 0;
   std::vector<Packet> leaving_;  // taken from the others' rings; the device had no room
   size_t turn_ = 0;
 };

@@ -19,6 +19,8 @@
 // does (IoStats::rx_dropped of that queue); a ring from it refuses (tx_full). Objs travel: they are given back to the
 // slab that they are of, whoever frees them.
 //
+// queue(0).stats() are the device's: what the others count is part of it.
+//
 // Threads: queue(i) belongs to one thread each. Queue 0's must keep polling: the others' frames leave with it. A thread
 // that sleeps is woken when another puts something into its ring: that of queue 0 by wake_fd() beside the device's own
 // descriptor, the others' by their Capabilities::poll_fd (both after PrepareToSleep()). Ownership: the device outlives

@@ -256,6 +256,25 @@ TEST_F(SteeringTest, WhatOthersSendLeavesWithTheFirstQueuesLoopAndAFullRingRefus
   EXPECT_EQ(io_.stats().tx_packets, 4u);
 }
 
+// What the first thread does for the others is work, though neither its bursts nor its own frames show it.
+TEST_F(SteeringTest, FramesOfOthersAreCountedAsForwarded) {
+  const uint16_t from = PortFor(2);
+  PacketIo& first = device_.queue(0);
+  first.TakeForwarded();
+  for (int i = 0; i < 3; ++i) io_.Push(Ethernet(wire::EtherType::kIpv4, Tcp(from, 80)));
+  std::vector<Packet> out(8), frames(2);
+  EXPECT_EQ(first.ReceiveBurst(absl::MakeSpan(out), Time()), 0u);
+  EXPECT_EQ(first.TakeForwarded(), 3u);
+  EXPECT_EQ(first.TakeForwarded(), 0u) << "since it was last asked";
+  for (Packet& frame : frames) frame.data = memory_.Chain(std::string(60, 'x'));
+  EXPECT_EQ(device_.queue(2).TransmitBurst(absl::MakeSpan(frames)), 2u);
+  EXPECT_EQ(device_.queue(2).TakeForwarded(), 0u);
+  first.Reclaim();
+  EXPECT_EQ(first.TakeForwarded(), 2u);
+  first.Reclaim();
+  EXPECT_EQ(first.TakeForwarded(), 0u);
+}
+
 TEST_F(SteeringTest, TheLinkIsTheDevices) {
   EXPECT_FALSE(device_.queue(1).link_up()) << "not asked yet";
   std::vector<Packet> out(1);

@@ -102,6 +102,9 @@ CallResult WorkerSockets::RunUntilReady(int fd, absl::FunctionRef<CallResult()> 
 
 absl::StatusOr<tcp::Connection*> WorkerSockets::Open(const wire::Endpoint& local, const wire::Endpoint& remote,
                                                      const tcp::ConnectionOptions& options) {
+  if (local.port != 0 && options_.may_connect_from && !options_.may_connect_from(local.port)) {
+    return absl::FailedPreconditionError("another worker's port");
+  }
   return worker_.Connect(local, remote, *this, kDelivery, options);
 }
 

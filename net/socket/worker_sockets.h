@@ -52,6 +52,9 @@ struct WorkerSocketsOptions {
   // When a port is listened on: rules of the NIC, reservations. Null: nothing is to be done. PermissionDenied is
   // EACCES, other errors are EADDRINUSE.
   std::function<absl::Status(uint16_t port)> admit = nullptr;
+  // Whether a connection may begin at a port that bind() named: its answers have to come to this worker. EADDRNOTAVAIL
+  // else. Null: any.
+  std::function<bool(uint16_t port)> may_connect_from = nullptr;
   // Whether bind() may take the address. Null: any. It may always take none (INADDR_ANY).
   std::function<bool(const wire::IpAddress&)> is_ours = nullptr;
 };

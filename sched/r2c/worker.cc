@@ -84,7 +84,7 @@ bool Worker::RunOnce() {
   verbs_.End();
 
   iterating_ = false;
-  was_busy_ = received > 0 || delivered || sending || kernel_events > 0;
+  was_busy_ = received > 0 || delivered || sending || kernel_events > 0 || parts_.io->TakeForwarded() > 0;
   counters_.iterations.Increment();
   if (was_busy_) counters_.busy_iterations.Increment();
   return was_busy_;
@@ -263,8 +263,16 @@ bool Worker::Transmit() {
 void Worker::LookAtMemory() {
   parts_.slab->DrainReturns();
   if (!memory_short_ && counters_.iterations.value() % kIterationsBetweenLooksAtMemory != 0) return;
-  memory_short_ = parts_.slab->IsScarce();
+  memory_short_ = IsMemoryShort();
   parts_.stack->SetMemoryShort(memory_short_);
+}
+
+bool Worker::IsMemoryShort() {
+  const bool own = parts_.slab->IsScarce();
+  if (parts_.device_memory_short == nullptr) return own;
+  if (!parts_.slab_is_devices) return own || parts_.device_memory_short->load(std::memory_order_relaxed);
+  parts_.device_memory_short->store(own, std::memory_order_relaxed);
+  return own;
 }
 
 bool Worker::DeliverTimers() {

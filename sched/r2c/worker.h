@@ -63,6 +63,10 @@ struct WorkerParts {
   NeighbourResolver* resolver = nullptr;  // null: nobody to ask
   KernelPoller* poller = nullptr;         // null: no kernel descriptors
   Mailbox* mailbox = nullptr;             // null: no other thread asks for anything
+  // Where several workers share a device that receives into the slab of one: whether that one is short of memory, which
+  // is everybody's business, since who keeps what was received may be any of them. Null: the slab is the device's.
+  std::atomic<bool>* device_memory_short = nullptr;
+  bool slab_is_devices = true;  // of the one that says so
 };
 
 enum class Model : uint8_t { kInline, kBatch };
@@ -87,7 +91,7 @@ struct WorkerOptions {
 
 struct WorkerCounters {
   stats::Counter iterations;
-  stats::Counter busy_iterations;  // that received or sent a frame, or delivered an event
+  stats::Counter busy_iterations;  // that received, sent or forwarded a frame, or delivered an event
   stats::Counter events_delivered;
   stats::Counter reads_held;  // deliveries put off because the send queue was full
   // The loop's utilisation is busy_ns / (busy_ns + idle_ns): time of iterations that found something to do, and of
@@ -205,6 +209,7 @@ class Worker {
   // Takes back what other threads have freed, and tells TCP when little is left: windows close before the device runs
   // out of memory to receive into, acknowledgements included.
   void LookAtMemory();
+  bool IsMemoryShort();
   void DeliverReadable(tcp::Connection& connection, const Attachment& attachment);
   void PollControlPlane();
   // Tells TCP the MTU of the routes: of a new connection's, and of all when they changed (RFC 9293 SHLD-6).

@@ -1,12 +1,16 @@
 #include "luna/sched/r2c/worker.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/net/pmd/testing/fake_packet_io.h"
+#include "luna/sched/clock/testing/fake_clock.h"
 #include "luna/sched/r2c/testing/two_hosts.h"
 
 namespace luna::r2c {
@@ -133,6 +137,47 @@ class Flood final : public Handler {
     }
   }
 };
+
+// The device receives into one worker's slab, and who keeps what it received may be another's application: all of them
+// close their windows when that slab is short.
+TEST(Worker, ThoseOfOneDeviceHearWhenItsMemoryIsShort) {
+  FakeClock clock;
+  zbuf::TestSlab devices(8u << 20), others(8u << 20);
+  pmd::FakePacketIo io_first(devices.slab()), io_second(others.slab());
+  std::atomic<bool> is_short{false};
+  WorkerParts shared;
+  shared.device_memory_short = &is_short;
+  const wire::Ipv4Prefix address(wire::Ipv4Address(10, 0, 0, 9), 24);
+  TestHost first(clock, io_first, devices.slab(), address, {}, {}, nullptr, nullptr, shared);
+  shared.slab_is_devices = false;
+  TestHost second(clock, io_second, others.slab(), address, {}, {}, nullptr, nullptr, shared);
+  const auto turn = [&] {
+    for (int i = 0; i < 16; ++i) {
+      first.worker().RunOnce();
+      second.worker().RunOnce();
+    }
+  };
+  const auto times_short = [](TestHost& host) { return host.stack().counters().memory_short.value(); };
+  std::vector<zbuf::ZRef> kept;
+  const auto keep_all_of = [&kept](zbuf::Slab& slab) {
+    while (std::byte* obj = slab.Alloc(2000)) kept.push_back(zbuf::ZRef::Adopt(obj));
+  };
+  turn();
+  EXPECT_EQ(times_short(first) + times_short(second), 0u);
+  keep_all_of(others.slab());
+  turn();
+  EXPECT_EQ(times_short(first), 0u) << "what the second one has is its own affair";
+  EXPECT_EQ(times_short(second), 1u);
+  kept.clear();
+  turn();
+  keep_all_of(devices.slab());
+  turn();
+  EXPECT_EQ(times_short(first), 1u);
+  EXPECT_EQ(times_short(second), 2u);
+  kept.clear();
+  turn();
+  EXPECT_FALSE(is_short);
+}
 
 // Memory is not used up but for what the device needs: windows close, nobody gives up, others are served; and all goes
 // on when something is freed.

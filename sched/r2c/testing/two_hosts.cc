@@ -29,7 +29,8 @@ WorkerOptions WithModelOfTheEnvironment(WorkerOptions options) {
 }  // namespace
 
 TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller, Mailbox* mailbox)
+                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller, Mailbox* mailbox,
+                   WorkerParts parts)
     : address_(address),
       slab_(slab),
       arp_({.mac = io.capabilities().mac, .addresses = {address}}, &slab, &drops_),
@@ -39,7 +40,7 @@ TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire
                &drops_),
       egress_({.capabilities = io.capabilities(), .addresses = {address}}, Sources(), &drops_),
       stack_(WithOffloads(config, io.capabilities()), slab, drops_, clock.Now()),
-      worker_(Parts(clock, io, poller, mailbox), options) {}
+      worker_(Parts(clock, io, poller, mailbox, parts), options) {}
 
 ip::EgressSources TestHost::Sources() {
   routes_.Publish(ip::RouteTable::Builder().AddInterface(address_).Build());
@@ -49,8 +50,8 @@ ip::EgressSources TestHost::Sources() {
   return sources;
 }
 
-WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox) {
-  WorkerParts parts;
+WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox,
+                            WorkerParts parts) {
   parts.clock = &clock;
   parts.io = &io;
   parts.slab = &slab_;

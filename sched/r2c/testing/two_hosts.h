@@ -37,7 +37,7 @@ class TestHost {
  public:
   TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
            const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller = nullptr,
-           Mailbox* mailbox = nullptr);
+           Mailbox* mailbox = nullptr, WorkerParts parts = {});  // `parts`: what else the worker has
 
   Worker& worker() { return worker_; }
   tcp::Stack& stack() { return stack_; }
@@ -52,7 +52,7 @@ class TestHost {
 
  private:
   ip::EgressSources Sources();
-  WorkerParts Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox);
+  WorkerParts Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox, WorkerParts parts);
 
   const wire::Ipv4Prefix address_;
   zbuf::Slab& slab_;

@@ -124,6 +124,26 @@ TEST_F(LunaSocketTest, APortThatIsNotAdmittedIsNotListenedOn) {
   EXPECT_EQ(luna_listen(fd, 1), 0) << "nothing is left of the attempts";
 }
 
+// Of several workers: what is sent from there is answered elsewhere. Listening there is another matter.
+TEST_F(LunaSocketTest, APortOfAnotherWorkersCannotBeConnectedFrom) {
+  const int listener = Listener();
+  others_port_ = 5000;
+  const int fd = Socket();
+  ASSERT_EQ(Bind(fd, "10.0.0.1", others_port_), 0);
+  EXPECT_EQ(Connect(fd), -1);
+  EXPECT_EQ(errno, EADDRNOTAVAIL);
+  luna_close(fd);
+  const int own = Socket(), any = Socket(), listens = Socket();
+  ASSERT_EQ(Bind(own, "10.0.0.1", 5001), 0);
+  EXPECT_EQ(Connect(own), 0);
+  EXPECT_EQ(Connect(any), 0);
+  ASSERT_EQ(Bind(listens, "10.0.0.1", others_port_), 0);
+  EXPECT_EQ(luna_listen(listens, 1), 0);
+  UseSockets(server_.get());
+  luna_close(listener);
+  UseSockets(client_.get());
+}
+
 TEST_F(LunaSocketTest, WaitsEndInTimeAndByInterruption) {
   const int epoll = luna_epoll_create1(0);
   const Time start = hosts_.clock().Now();

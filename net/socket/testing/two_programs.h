@@ -48,6 +48,7 @@ class TwoPrograms : public ::testing::Test {
     options.iterate = [this] { Step(Duration::Seconds(10)); };
     options.round = [this] { Step(Duration::Microseconds(10)); };
     options.interrupted = [this] { return interrupted_; };
+    options.may_connect_from = [this](uint16_t port) { return port != others_port_; };
     options.is_ours = [&host](const wire::IpAddress& address) { return address == host.address(); };
     options.admit = [this](uint16_t) { return admit_; };
     return options;
@@ -120,6 +121,7 @@ class TwoPrograms : public ::testing::Test {
   std::function<void()> program_;
   absl::Status admit_;
   bool interrupted_ = false;
+  uint16_t others_port_ = 0;  // nobody may connect from
   int listener_ = -1;
 
  private:

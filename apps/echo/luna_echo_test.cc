@@ -81,6 +81,25 @@ TEST(LunaEcho, EachModelEchoesWhetherItSpinsOrSleeps) {
   }
 }
 
+// More than any ring between two threads holds.
+TEST(LunaEcho, ThousandsOfConnectionsInEachShape) {
+  int number = 0;
+  for (const std::string shape : {"--threads=2", "--workers=2", "--api=socket"}) {
+    SCOPED_TRACE(shape);
+    const std::string socket = absl::StrCat("many", ++number);
+    Process server(Echo({"server", Memif("server", socket), "--address=10.0.0.2/24", "--huge=off", "--memory_mb=128",
+                         "--drain=20s", "--idle=1ms", shape}));
+    ASSERT_TRUE(server.WaitForOutput("listening on 10.0.0.2:61441")) << server.Errors();
+    Process client(Echo({"client", Memif("client", socket), "--address=10.0.0.1/24", "--connect=10.0.0.2:61441",
+                         "--size=64", "--inflight=2", "--connections=3000", "--bytes=1920", "--verify", "--json",
+                         "--huge=off", "--memory_mb=128", "--drain=20s"}));
+    EXPECT_EQ(client.Wait(), 0) << client.Errors();
+    EXPECT_TRUE(absl::StrContains(client.Output(), "\"errors\": 0, \"bytes_verified\": 5760000")) << client.Output();
+    server.Signal(SIGTERM);
+    EXPECT_EQ(server.Wait(), 0) << server.Errors();
+  }
+}
+
 // Neither for large messages nor for jumbo frames; and the server's last word is of all of its life.
 TEST(LunaEcho, NothingIsCopiedOverMemif) {
   for (const std::string mtu : {"--mtu=1500", "--mtu=9000"}) {

@@ -21,8 +21,9 @@ constexpr Duration kRetryAfter = Duration::Microseconds(20);
 
 bool RemoteConnection::Send(zbuf::ZChain&& data) {
   const size_t bytes = data.bytes();
-  if (closed_ || uncredited_ >= thread_.options_.send_bytes ||
-      !thread_.Give({.kind = ToIo::Kind::kSend, .id = id_, .data = std::move(data)})) {
+  ToIo message = {.kind = ToIo::Kind::kSend, .id = id_, .data = std::move(data)};
+  if (closed_ || uncredited_ >= thread_.options_.send_bytes || !thread_.Give(std::move(message))) {
+    data = std::move(message.data);  // it stays with the caller
     if (!closed_ && !std::exchange(wants_room_, true)) thread_.want_room_.insert(id_);
     return false;
   }
@@ -45,6 +46,7 @@ AppThread::AppThread(const IoCoreOptions& options, std::unique_ptr<Bell> bell, s
 
 bool AppThread::Give(ToIo&& message) {
   const bool given = to_io_.TryPush(std::move(message));
+  ring_was_full_ |= !given;
   Announce();
   return given;
 }
@@ -113,7 +115,8 @@ bool AppThread::Retry(RemoteHandler& handler) {
     kept_.pop_front();
     any = true;
   }
-  if (want_room_.empty() || to_io_.size() > to_io_.capacity() / 2) return any;
+  if (to_io_.size() > to_io_.capacity() / 2) return any;
+  ring_was_full_ = !kept_.empty();
   std::vector<RemoteConnection*> ready;
   for (const uint64_t id : want_room_) {
     RemoteConnection& connection = *connections_.at(id);
@@ -130,7 +133,7 @@ bool AppThread::Retry(RemoteHandler& handler) {
 // Credit comes as a message; of room in a ring that was full nobody tells, so then the sleep is short.
 void AppThread::Block() {
   constexpr int kWhileRingIsFullMs = 1;
-  const bool waits_for_ring = !to_io_.empty();
+  const bool waits_for_ring = ring_was_full_ || !to_io_.empty();
   bell_->Expect();
   if (to_app_.empty() && !stop_.load(std::memory_order_acquire)) {
     counters_.blocked.Increment();

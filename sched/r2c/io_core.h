@@ -141,6 +141,7 @@ class AppThread {
   std::unordered_map<uint64_t, std::unique_ptr<RemoteConnection>> connections_;
   std::deque<ToIo> kept_;  // shutdowns and closes for which the ring had no room
   std::unordered_set<uint64_t> want_room_;
+  bool ring_was_full_ = false;  // and who found it so has not been told that there is room
   Counters counters_;
 };
 

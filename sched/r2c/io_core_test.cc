@@ -150,6 +150,39 @@ TEST_F(IoCoreTest, AThreadThatDoesNotTakeClosesThePeersWindowAndLosesNothing) {
   EXPECT_EQ(peer.received, sent);
 }
 
+// Sends each octet by itself, so that the ring is full of messages long before any credit is used up.
+class Chopper final : public RemoteHandler {
+ public:
+  void OnReadable(RemoteConnection& c, zbuf::ZChain data) override {
+    while (!data.empty()) pieces_.push_back(data.SplitFront(1));
+    OnWritable(c);
+  }
+  void OnWritable(RemoteConnection& c) override {
+    for (; !pieces_.empty(); pieces_.pop_front()) {
+      if (c.Send(std::move(pieces_.front()))) continue;
+      EXPECT_EQ(pieces_.front().bytes(), 1u) << "what is refused stays";
+      ++refused;
+      return;
+    }
+  }
+  int refused = 0;
+
+ private:
+  std::deque<zbuf::ZChain> pieces_;
+};
+
+TEST_F(IoCoreTest, WhatFindsAFullRingStaysWithTheThread) {
+  Start({.threads = 1, .ring_messages = 4});
+  Peer& peer = Connect();
+  Chopper chopper;
+  std::string sent;
+  for (int i = 0; i < 100; ++i) sent.push_back(static_cast<char>('a' + i % 26));
+  peer.Send(sent);
+  Step(400, {{0, &chopper}});
+  EXPECT_EQ(peer.received, sent);
+  EXPECT_GT(chopper.refused, 10);
+}
+
 TEST_F(IoCoreTest, CreditBoundsWhatAPeerThatDoesNotReadLeavesInTheCore) {
   Start({.threads = 1, .send_bytes = 20'000});
   class Flood final : public RemoteHandler {

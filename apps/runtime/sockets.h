@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "luna/apps/runtime/runtime.h"
 #include "luna/apps/runtime/runtime_worker.h"
+#include "luna/net/socket/luna_socket.h"
 #include "luna/net/socket/worker_sockets.h"
 
 namespace luna::apps {
@@ -47,6 +48,7 @@ absl::Status RunOnSockets(Runtime& runtime,
     place.program.reset();
     worker.RunAndDrain([] { return true; });
     place.sockets.reset();
+    socket::UseSockets(nullptr);
   });
   return status;
 }

@@ -56,10 +56,10 @@ int64_t RunOnce(absl::FunctionRef<CallResult(WorkerSockets&)> call) {
 
 int AsInt(int64_t value) { return static_cast<int>(value); }
 
-// A call that may wait for events hears of a signal even if it need not wait: where there is always something, nobody
-// would ever.
+// A call that may wait for events hears of a signal once even if it need not wait: where there is always something,
+// nobody would ever.
 bool Interrupted(int timeout_ms) {
-  if (timeout_ms == 0 || current == nullptr || !current->interrupted()) return false;
+  if (timeout_ms == 0 || current == nullptr || !current->TakeInterruption()) return false;
   errno = EINTR;
   return true;
 }

@@ -22,6 +22,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -73,6 +74,8 @@ class WorkerSockets final : public tcp::posix::Sockets, private r2c::Handler {
   void Round();
   // The program is asked to stop.
   bool interrupted() const { return options_.interrupted && options_.interrupted(); }
+  // The same, once: for calls that are to tell of it though they need not wait.
+  bool TakeInterruption() { return interrupted() && !std::exchange(interruption_told_, true); }
 
   // Makes `call` until it need not wait, with rounds of the loop in between. `fd`: under which its wait is known.
   // Within an iteration of the worker (a handler, a message, a timer) there are none: EDEADLK instead of waiting.
@@ -120,6 +123,7 @@ class WorkerSockets final : public tcp::posix::Sockets, private r2c::Handler {
   WakeTimer wake_timer_;
   std::map<int, std::unique_ptr<KernelSet>> kernel_sets_;  // by the epoll set's descriptor
   bool kernel_first_ = false;
+  bool interruption_told_ = false;
   Time look_again_ = Time::Infinite();  // at what only the kernel knows
 };
 

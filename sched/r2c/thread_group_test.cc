@@ -1,9 +1,11 @@
 #include "luna/sched/r2c/thread_group.h"
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -66,10 +68,21 @@ class Client final : public Handler {
   size_t closed = 0;
 };
 
-// Two machines of as many threads each, and one wire between them.
-class Machines : public ::testing::TestWithParam<size_t> {
- protected:
-  size_t threads() const { return GetParam(); }
+// Asks again for ever.
+class Endless final : public Handler {
+ public:
+  void OnConnected(tcp::Connection& c) override { Ask(c); }
+  void OnReadable(tcp::Connection& c, zbuf::ZChain data) override {
+    received += data.bytes();
+    if (c.send_space() > 0) Ask(c);
+  }
+  size_t received = 0;
+
+ private:
+  static void Ask(tcp::Connection& c) {
+    const std::string octets(3000, 'y');
+    (void)c.Send(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(octets.data()), octets.size()));
+  }
 };
 
 // What one thread of a machine has for itself.
@@ -90,51 +103,70 @@ struct Host {
   TestHost host;
 };
 
-TEST_P(Machines, WorkersThatShareNothingServeEachTheirOwnConnections) {
-  std::vector<std::unique_ptr<zbuf::TestSlab>> memory;
-  for (size_t i = 0; i < 2 * threads() + 2; ++i) memory.push_back(std::make_unique<zbuf::TestSlab>(kMemory));
-  pmd::QueuePair wire(memory[2 * threads()]->slab(), memory[2 * threads() + 1]->slab(), {.mtu = 1500});
-  const tcp::StackConfig defaults;
-  const pmd::SteeringOptions steering = {
-      .queues = threads(),
-      .client_ranges = pmd::SplitRange(defaults.ephemeral_first, defaults.ephemeral_last, threads())};
-  const auto a = *pmd::SteeredDevice::Create(wire.a(), steering), b = *pmd::SteeredDevice::Create(wire.b(), steering);
-  std::vector<size_t> accepted(threads()), received(threads()), messages(threads());
-  std::atomic<size_t> finished{0};
+// Two machines of as many threads each, and one wire between them.
+class Machines : public ::testing::TestWithParam<size_t> {
+ protected:
+  Machines() {
+    for (size_t i = 0; i < 2 * threads() + 2; ++i) memory_.push_back(std::make_unique<zbuf::TestSlab>(kMemory));
+    wire_ = std::make_unique<pmd::QueuePair>(memory_[2 * threads()]->slab(), memory_[2 * threads() + 1]->slab(),
+                                             pmd::QueuePairOptions{.mtu = 1500});
+    const tcp::StackConfig defaults;
+    const pmd::SteeringOptions steering = {
+        .queues = threads(),
+        .client_ranges = pmd::SplitRange(defaults.ephemeral_first, defaults.ephemeral_last, threads())};
+    servers_device_ = *pmd::SteeredDevice::Create(wire_->a(), steering);
+    clients_device_ = *pmd::SteeredDevice::Create(wire_->b(), steering);
+  }
+  ~Machines() override {
+    for (const auto& slab : memory_) slab->slab().BindToCurrentThread();
+  }
+  size_t threads() const { return GetParam(); }
 
-  const auto body = [&](ThreadGroup::Member& me, bool server) {
+  // A thread of one of the machines: a server listens, a client has kConnections to the others. `turn` is called after
+  // each iteration. Then all connections are closed in order.
+  void Run(ThreadGroup::Member& me, bool server, Handler& handler, const std::function<void()>& turn) {
     const size_t i = me.index();
-    const size_t slab = server ? i : threads() + i;
-    memory[slab]->slab().BindToCurrentThread();
+    zbuf::TestSlab& own = *memory_[server ? i : threads() + i];
+    own.slab().BindToCurrentThread();
     // The end of the wire fills what it receives from a slab of its own, in the thread that polls it.
-    if (i == 0) memory[2 * threads() + (server ? 0 : 1)]->slab().BindToCurrentThread();
-    Host own(i, (server ? *a : *b).queue(i), *memory[slab], server ? 1 : 2, threads(), &me.mailbox());
-    Worker& worker = own.host.worker();
-    Echo echo;
-    Client client;
+    if (i == 0) memory_[2 * threads() + (server ? 0 : 1)]->slab().BindToCurrentThread();
+    Host host(i, (server ? servers_device_ : clients_device_)->queue(i), own, server ? 1 : 2, threads(), &me.mailbox());
+    Worker& worker = host.host.worker();
     if (server) {
-      ASSERT_TRUE(worker.Listen({wire::IpAddress(), kPort}, echo).ok());
+      ASSERT_TRUE(worker.Listen({wire::IpAddress(), kPort}, handler).ok());
     }
     if (!me.Ready()) return;
-    if (!server) {
-      for (size_t n = 0; n < kConnections; ++n) {
-        ASSERT_TRUE(worker.Connect({wire::Ipv4Address(10, 0, 0, 1), kPort}, client).ok());
-      }
+    for (size_t n = 0; !server && n < kConnections; ++n) {
+      ASSERT_TRUE(worker.Connect({wire::Ipv4Address(10, 0, 0, 1), kPort}, handler).ok());
     }
-    bool done = false;
     while (!me.stop_asked()) {
       if (!worker.RunOnce()) std::this_thread::yield();
-      if (!server && !done && client.closed == kConnections) {
-        done = true;
-        finished.fetch_add(1);
-      }
+      turn();
     }
     worker.Drain(Duration::Seconds(5));
-    if (server) accepted[i] = echo.accepted;
-    if (!server) received[i] = client.received;
-  };
-  auto servers = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) { body(me, true); });
-  auto clients = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) { body(me, false); });
+  }
+
+  std::vector<std::unique_ptr<zbuf::TestSlab>> memory_;  // servers', clients', and the two of the wire
+  std::unique_ptr<pmd::QueuePair> wire_;
+  std::unique_ptr<pmd::SteeredDevice> servers_device_, clients_device_;
+};
+
+TEST_P(Machines, WorkersThatShareNothingServeEachTheirOwnConnections) {
+  std::vector<size_t> accepted(threads()), received(threads()), messages(threads());
+  std::atomic<size_t> finished{0};
+  auto servers = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) {
+    Echo echo;
+    Run(me, true, echo, [] {});
+    accepted[me.index()] = echo.accepted;
+  });
+  auto clients = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) {
+    Client client;
+    bool done = false;
+    Run(me, false, client, [&] {
+      if (client.closed == kConnections && !std::exchange(done, true)) finished.fetch_add(1);
+    });
+    received[me.index()] = client.received;
+  });
   ASSERT_TRUE(servers.ok() && clients.ok());
   while (finished.load() < threads()) std::this_thread::yield();
   std::atomic<size_t> answered{0};
@@ -155,7 +187,25 @@ TEST_P(Machines, WorkersThatShareNothingServeEachTheirOwnConnections) {
     all += accepted[i];
   }
   EXPECT_EQ(all, threads() * kConnections) << "each connection is one worker's";
-  for (const auto& slab : memory) slab->slab().BindToCurrentThread();
+}
+
+// In the middle of what never ends: each thread closes its connections, and each obj is home when the test ends.
+TEST_P(Machines, StopEndsWhatIsUnderWay) {
+  std::vector<std::atomic<size_t>> received(threads());
+  auto servers = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) {
+    Echo echo;
+    Run(me, true, echo, [] {});
+  });
+  auto clients = ThreadGroup::Start({.threads = threads()}, [&](ThreadGroup::Member& me) {
+    Endless client;
+    Run(me, false, client, [&] { received[me.index()].store(client.received, std::memory_order_relaxed); });
+  });
+  ASSERT_TRUE(servers.ok() && clients.ok());
+  for (const std::atomic<size_t>& octets : received) {
+    while (octets.load(std::memory_order_relaxed) < kOctets) std::this_thread::yield();
+  }
+  (*servers)->Stop();
+  (*clients)->Stop();
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, Machines, ::testing::Values(1, 2, 4, 8));

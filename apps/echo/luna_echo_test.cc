@@ -292,7 +292,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"NotACpu", {"server", "--device=net_null0", kOurs, "--cpu=fast"}, {"--cpu=fast", "2,3"}},
         {"ThreadsBehindTwoWorkers",
          {"server", "--device=net_null0", kOurs, "--workers=2", "--threads=2", "--huge=off"},
-         {"--threads=2", "--workers=1"}},
+         {"--threads", "--workers=1"}},
         {"FewerConnectionsThanWorkers",
          {"client", "--device=net_null0", kOurs, "--connect=10.0.0.1:1", "--workers=2", "--huge=off"},
          {"--connections=1", "--workers=2"}},

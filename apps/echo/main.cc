@@ -1,15 +1,11 @@
 // luna-echo: an echo server and a measuring client, on Luna or on the kernel's sockets.
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <memory>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -27,6 +23,7 @@
 #include "luna/apps/echo/socket_echo.h"
 #include "luna/apps/echo/workload.h"
 #include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/io_threads.h"
 #include "luna/apps/runtime/runtime.h"
 #include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/signals.h"
@@ -106,48 +103,20 @@ int Print(const WorkloadReport& report) {
   return report.errors == 0 ? 0 : 1;
 }
 
-// Threads inherit where the worker's is pinned to (--cpu); these go elsewhere if there is another CPU.
-void LeaveCpusOf(const cpu_set_t& workers) {
-  cpu_set_t others;
-  CPU_ZERO(&others);
-  for (long cpu = 0; cpu < sysconf(_SC_NPROCESSORS_CONF) && cpu < CPU_SETSIZE; ++cpu) {  // NOLINT(google-runtime-int)
-    if (CPU_COUNT(&workers) > 1 || !CPU_ISSET(cpu, &workers)) CPU_SET(cpu, &others);
-  }
-  if (CPU_COUNT(&others) > 0) (void)sched_setaffinity(0, sizeof(others), &others);  // a hint: where it fails, it stays
-}
-
 std::string Where(const Runtime& runtime, uint16_t port) {
   return absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port);
 }
 
 // A dedicated I/O core.
 int ServeOnThreads(Runtime& runtime, uint16_t port) {
-  if (runtime.workers() > 1) {
-    return ExitWith(absl::InvalidArgumentError(
-        absl::StrCat("--threads=", FLAGS_threads, ": they are behind one worker; leave --workers=1")));
-  }
-  auto core = r2c::IoCore::Create(runtime.worker(), {.threads = FLAGS_threads, .hold_reads_while_send_full = true});
-  if (!core.ok()) return ExitWith(core.status());
-  if (absl::Status s = runtime.Listen(port, **core, r2c::IoCore::delivery()); !s.ok()) return ExitWith(s);
   std::vector<RemoteEcho> echoes(FLAGS_threads);
-  std::vector<std::thread> threads;
-  cpu_set_t workers_cpus;
-  PCHECK(sched_getaffinity(0, sizeof(workers_cpus), &workers_cpus) == 0);
-  for (size_t i = 0; i < echoes.size(); ++i) {
-    threads.emplace_back([&, i] {
-      LeaveCpusOf(workers_cpus);
-      (*core)->thread(i).Run(echoes[i]);
-    });
-  }
-  PrintListening(Where(runtime, port));
-  runtime.RunAndDrain();
-  (*core)->Stop();
+  std::vector<r2c::RemoteHandler*> handlers;
+  for (RemoteEcho& echo : echoes) handlers.push_back(&echo);
+  const absl::Status status =
+      RunBehindIoCore(runtime, port, handlers, AtSignal::kCloseAtOnce, [&] { PrintListening(Where(runtime, port)); });
+  if (!status.ok()) return ExitWith(status);
   uint64_t bytes = 0;
-  for (size_t i = 0; i < echoes.size(); ++i) {
-    threads[i].join();
-    bytes += echoes[i].bytes();
-  }
-  core->reset();
+  for (const RemoteEcho& echo : echoes) bytes += echo.bytes();
   const int code = runtime.Finish();
   std::fprintf(stderr, "%llu octets echoed by %u threads; refused packets: %s\n",
                static_cast<unsigned long long>(bytes), FLAGS_threads, runtime.drops()->ToString().c_str());

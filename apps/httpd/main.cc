@@ -2,18 +2,29 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
+#include <deque>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "gflags/gflags.h"
+#include "luna/apps/httpd/dedicated_server.h"
 #include "luna/apps/httpd/server.h"
 #include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/io_threads.h"
 #include "luna/apps/runtime/runtime.h"
 #include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/sockets.h"
+#include "luna/mem/zbuf/zbuf.h"
+#include "luna/sched/r2c/io_core.h"
 
 DEFINE_uint32(port, 80, "TCP port to listen on.");
 DEFINE_string(root, ".", "Directory of the files.");
 DEFINE_uint32(idle_seconds, 60, "A connection on which nothing moves for so long is closed.");
+DEFINE_uint32(threads, 0,
+              "0: the worker's thread answers; else so many threads of their own, which may wait for a disk, and the "
+              "worker's is a core for I/O alone.");
 DEFINE_uint32(cache_mb, 16, "Zbuf for files of up to 256 KB, which are read once.");
 
 namespace luna::apps {
@@ -21,7 +32,7 @@ namespace {
 
 constexpr char kUsage[] = R"(luna-httpd - static files over HTTP/1.1 on Luna's user-space TCP
 
-  luna-httpd --device=DEVICE --address=OURS/PREFIX [--port=80] [--root=.] [--workers=2]
+  luna-httpd --device=DEVICE --address=OURS/PREFIX [--port=80] [--root=.] [--workers=2|--threads=2]
 
 On a TAP, which the kernel reaches:
   luna-httpd --device=tap:luna0 --address=10.7.1.2/24 --port=8080 --root=/usr/share/doc
@@ -39,20 +50,49 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
+void SayListening(const Runtime& runtime) {
+  PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", FLAGS_port));
+}
+
+// On POSIX sockets, on the worker's own thread.
+absl::Status ServeOnSockets(Runtime& runtime) {
+  const httpd::ServerOptions options = {.root = FLAGS_root,
+                                        .port = static_cast<uint16_t>(FLAGS_port),
+                                        .cache_bytes = (size_t{FLAGS_cache_mb} << 20) / runtime.workers(),
+                                        .idle_seconds = static_cast<double>(FLAGS_idle_seconds)};
+  return RunOnSockets<httpd::Server>(
+      runtime, [&options](RuntimeWorker&) { return httpd::Server::Listen(options); },
+      [&runtime] { SayListening(runtime); },
+      [](RuntimeWorker& worker, httpd::Server& server) { server.Run(worker.drain_limit().seconds()); });
+}
+
+// On threads of their own, which may wait for a disk.
+absl::Status ServeOnThreads(Runtime& runtime, std::deque<zbuf::Slab>& slabs) {
+  std::deque<httpd::DedicatedServer> servers;
+  std::vector<r2c::RemoteHandler*> handlers;
+  for (uint32_t i = 0; i < FLAGS_threads; ++i) {
+    zbuf::Slab& slab =
+        slabs.emplace_back(runtime.slab().arena(), zbuf::SlabOptions{.name = absl::StrCat("thread ", i)});
+    handlers.push_back(&servers.emplace_back(FLAGS_root, slab));
+  }
+  return RunBehindIoCore(runtime, static_cast<uint16_t>(FLAGS_port), handlers, AtSignal::kFinish,
+                         [&runtime] { SayListening(runtime); });
+}
+
 int Serve() {
   if (absl::Status s = CheckFlags(); !s.ok()) return ExitWith(s);
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-  const httpd::ServerOptions options = {.root = FLAGS_root,
-                                        .port = static_cast<uint16_t>(FLAGS_port),
-                                        .cache_bytes = (size_t{FLAGS_cache_mb} << 20) / (*runtime)->workers(),
-                                        .idle_seconds = static_cast<double>(FLAGS_idle_seconds)};
-  const absl::Status status = RunOnSockets<httpd::Server>(
-      **runtime, [&options](RuntimeWorker&) { return httpd::Server::Listen(options); },
-      [&runtime] { PrintListening(absl::StrCat((*runtime)->addresses()[0].address().ToString(), ":", FLAGS_port)); },
-      [](RuntimeWorker& worker, httpd::Server& server) { server.Run(worker.drain_limit().seconds()); });
+  std::deque<zbuf::Slab> slabs;  // of --threads; their arena is the runtime's
+  const absl::Status status = FLAGS_threads > 0 ? ServeOnThreads(**runtime, slabs) : ServeOnSockets(**runtime);
   if (!status.ok()) return ExitWith(status);
-  return (*runtime)->Finish();
+  int code = (*runtime)->Finish();
+  for (zbuf::Slab& slab : slabs) {
+    slab.BindToCurrentThread();
+    slab.DrainReturns();
+    if (slab.outstanding() > 0) code = 1;
+  }
+  return code;
 }
 
 }  // namespace

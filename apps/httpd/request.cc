@@ -1,11 +1,18 @@
 #include "luna/apps/httpd/request.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/types/span.h"
 
@@ -57,6 +64,11 @@ const char* ParseHead(const std::vector<absl::string_view>& lines, Request* requ
   return nullptr;
 }
 
+absl::string_view TypeOf(absl::string_view path) {
+  if (absl::EndsWith(path, ".html")) return "text/html; charset=utf-8";
+  return absl::EndsWith(path, ".txt") || path.empty() ? "text/plain; charset=utf-8" : "application/octet-stream";
+}
+
 }  // namespace
 
 size_t ParseRequest(absl::string_view bytes, Request* request) {
@@ -68,6 +80,27 @@ size_t ParseRequest(absl::string_view bytes, Request* request) {
   }
   request->error = ParseHead(absl::StrSplit(bytes.substr(0, end), "\r\n"), request);
   return end + 4;
+}
+
+File OpenFile(const std::string& root, const Request& request) {
+  if (request.error != nullptr) return {.status = request.error};
+  std::string path = root + request.path;
+  if (absl::EndsWith(path, "/")) path += "index.html";
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && (errno == EMFILE || errno == ENFILE)) return {.status = "503 Service Unavailable"};
+  struct stat about = {};
+  if (fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) {
+    const int64_t modified = about.st_mtim.tv_sec * int64_t{1'000'000'000} + about.st_mtim.tv_nsec;
+    return {.status = "200 OK", .fd = fd, .size = about.st_size, .modified = modified, .path = std::move(path)};
+  }
+  if (fd >= 0) close(fd);
+  return {.status = "404 Not Found"};
+}
+
+std::string HeadOf(const File& file, bool keep_alive) {
+  return absl::StrCat("HTTP/1.1 ", file.status, "\r\nServer: luna-httpd\r\nContent-Type: ", TypeOf(file.path),
+                      "\r\nContent-Length: ", file.size, "\r\nConnection: ", keep_alive ? "keep-alive" : "close",
+                      "\r\n\r\n");
 }
 
 }  // namespace luna::apps::httpd

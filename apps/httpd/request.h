@@ -1,9 +1,13 @@
 #ifndef LUNA_APPS_HTTPD_REQUEST_H_
 #define LUNA_APPS_HTTPD_REQUEST_H_
 
-// The head of an HTTP/1.1 request (RFC 9112), as far as a server of static files looks at it. No thread, no state.
+// The head of an HTTP/1.1 request (RFC 9112), as far as a server of static files looks at it, and what it asks for. No
+// thread, no state.
+
+#include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -21,6 +25,18 @@ constexpr size_t kMostHeadBytes = 8192;
 
 // Looks at the front of `bytes`. 0: not yet a whole head. Else so many octets are `*request`, or all are in error.
 size_t ParseRequest(absl::string_view bytes, Request* request);
+
+struct File {
+  const char* status;  // to answer with
+  int fd = -1;         // the caller's to close; -1: there is no such file to be had
+  off_t size = 0;
+  int64_t modified = 0;  // ns
+  std::string path;      // a path that ends with '/' means its index.html
+};
+File OpenFile(const std::string& root, const Request& request);
+
+// What goes in front of the octets of `file`.
+std::string HeadOf(const File& file, bool keep_alive);
 
 }  // namespace luna::apps::httpd
 

@@ -1,8 +1,6 @@
 #include "luna/apps/httpd/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,20 +8,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace luna::apps::httpd {
 namespace {
 
 constexpr double kTickSeconds = 1;
-constexpr char kPlain[] = "text/plain; charset=utf-8";
-
-absl::string_view TypeOf(absl::string_view path) {
-  if (absl::EndsWith(path, ".html")) return "text/html; charset=utf-8";
-  if (absl::EndsWith(path, ".txt")) return kPlain;
-  return "application/octet-stream";
-}
 
 // Null and errno: ENOMEM, or EIO when the file has become shorter or cannot be read.
 socket::UniqueChain ReadChain(int file, off_t offset, size_t bytes) {
@@ -154,51 +144,36 @@ bool Server::ReadPiece(Connection& c) {
 }
 
 void Server::Answer(Connection& c, const Request& request) {
-  if (request.error != nullptr) return (void)QueueHead(c, request.error, kPlain, 0);
-  std::string path = options_.root + request.path;
-  if (absl::EndsWith(path, "/")) path += "index.html";
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  struct stat about = {};
-  if (file < 0 || fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
-    const bool too_many = file < 0 && (errno == EMFILE || errno == ENFILE);
-    QueueHead(c, too_many ? "503 Service Unavailable" : "404 Not Found", kPlain, 0);
-    if (file >= 0) close(file);
-    return;
-  }
-  const int64_t modified = about.st_mtim.tv_sec * int64_t{1'000'000'000} + about.st_mtim.tv_nsec;
-  const bool body = QueueHead(c, "200 OK", TypeOf(path), static_cast<uint64_t>(about.st_size)) && !request.head_only &&
-                    about.st_size > 0;
-  if (luna_chain* cached = body ? Cached(path, file, about.st_size, modified) : nullptr) {
+  const File file = OpenFile(options_.root, request);
+  const bool body = QueueHead(c, HeadOf(file, c.keep_alive)) && !request.head_only && file.size > 0;
+  if (luna_chain* cached = body ? Cached(file) : nullptr) {
     c.output.emplace_back(luna_chain_share(cached, 0, luna_chain_bytes(cached)));
   } else if (body) {
-    c.file = file;
+    c.file = file.fd;
     c.offset = 0;
-    c.end = about.st_size;
+    c.end = file.size;
     return;
   }
-  close(file);
+  if (file.fd >= 0) close(file.fd);
 }
 
-luna_chain* Server::Cached(const std::string& path, int file, off_t size, int64_t modified) {
-  if (const auto found = cache_.find(path); found != cache_.end()) {
+luna_chain* Server::Cached(const File& file) {
+  if (const auto found = cache_.find(file.path); found != cache_.end()) {
     const CachedFile& known = found->second;
-    if (known.size == size && known.modified == modified) return known.chain.get();
+    if (known.size == file.size && known.modified == file.modified) return known.chain.get();
     cached_bytes_ -= static_cast<size_t>(known.size);
     cache_.erase(found);  // answers under way have references of their own
   }
-  const auto bytes = static_cast<size_t>(size);
+  const auto bytes = static_cast<size_t>(file.size);
   if (bytes > kMostCachedBytes || cached_bytes_ + bytes > options_.cache_bytes) return nullptr;
-  Chain chain = ReadChain(file, 0, bytes);
+  Chain chain = ReadChain(file.fd, 0, bytes);
   if (chain == nullptr) return nullptr;
   cached_bytes_ += bytes;
-  return (cache_[path] = {std::move(chain), size, modified}).chain.get();
+  return (cache_[file.path] = {std::move(chain), file.size, file.modified}).chain.get();
 }
 
 // False: no memory for an answer. Then the end of the connection is one.
-bool Server::QueueHead(Connection& c, absl::string_view status, absl::string_view type, uint64_t bytes) {
-  const std::string head =
-      absl::StrCat("HTTP/1.1 ", status, "\r\nServer: luna-httpd\r\nContent-Type: ", type, "\r\nContent-Length: ", bytes,
-                   c.keep_alive ? "\r\nConnection: keep-alive" : "\r\nConnection: close", "\r\n\r\n");
+bool Server::QueueHead(Connection& c, absl::string_view head) {
   void* octets = nullptr;
   Chain chain(luna_chain_alloc(head.size(), &octets));
   if (chain == nullptr) return c.keep_alive = false;

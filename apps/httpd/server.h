@@ -75,9 +75,9 @@ class Server {
   // False: no memory now, or (then the file is closed) it became shorter.
   bool ReadPiece(Connection& c);
   void Answer(Connection& c, const Request& request);
-  bool QueueHead(Connection& c, absl::string_view status, absl::string_view type, uint64_t bytes);
+  bool QueueHead(Connection& c, absl::string_view head);
   // Null: not cached.
-  luna_chain* Cached(const std::string& path, int file, off_t size, int64_t modified);
+  luna_chain* Cached(const File& file);
   // The end of what we send; the peer's end closes.
   void SayAll(Connection& c);
   void Watch(Connection& c, int events);

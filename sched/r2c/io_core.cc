@@ -100,6 +100,9 @@ void AppThread::Handle(RemoteHandler& handler, ToApp message) {
     case ToApp::Kind::kPeerClosed:
       if (!connection.closed_) handler.OnPeerClosed(connection);
       break;
+    case ToApp::Kind::kFinish:
+      if (!connection.closed_) handler.OnFinish(connection);
+      break;
     case ToApp::Kind::kClosed:
       connection.closed_ = true;
       handler.OnClosed(connection);
@@ -169,6 +172,14 @@ IoCore::~IoCore() {
   worker_.Detach(*this);
 }
 
+void IoCore::AskToFinish() {
+  for (auto next = links_.begin(); next != links_.end();) {
+    auto& [id, link] = *next++;  // one that has ended may go
+    link.finish = true;
+    HandOnOrWait(id, link);
+  }
+}
+
 void IoCore::Stop() {
   for (const auto& thread : threads_) {
     thread->stop_.store(true, std::memory_order_release);
@@ -233,6 +244,8 @@ bool IoCore::HandOn(uint64_t id, Link& link) {
   if (!link.left_over.empty()) CHECK(tell(ToApp::Kind::kData, std::exchange(link.left_over, {})));
   if (link.peer_closed && !tell(ToApp::Kind::kPeerClosed)) return false;
   link.peer_closed = false;
+  if (link.finish && !tell(ToApp::Kind::kFinish)) return false;
+  link.finish = false;
   return !link.closed || tell(ToApp::Kind::kClosed);
 }
 

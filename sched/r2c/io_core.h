@@ -76,6 +76,8 @@ class RemoteHandler {
   virtual void OnReadable(RemoteConnection& connection, zbuf::ZChain data) = 0;
   virtual void OnWritable(RemoteConnection&) {}
   virtual void OnPeerClosed(RemoteConnection& connection) { connection.Close(); }
+  // The program is about to end (IoCore::AskToFinish): what is under way may be finished, and the connection closed.
+  virtual void OnFinish(RemoteConnection&) {}
   // The last call. The connection is gone when it returns.
   virtual void OnClosed(RemoteConnection&) {}
 };
@@ -92,7 +94,7 @@ struct IoCoreOptions {
 
 // The messages between the two sides. Internal.
 struct ToApp {
-  enum class Kind : uint8_t { kAccepted, kData, kCredit, kPeerClosed, kClosed } kind = Kind::kData;
+  enum class Kind : uint8_t { kAccepted, kData, kCredit, kPeerClosed, kFinish, kClosed } kind = Kind::kData;
   uint64_t id = 0;
   zbuf::ZChain data;
   size_t bytes = 0;  // kCredit
@@ -153,6 +155,8 @@ class IoCore final : public Handler {
   // How worker.Listen() is to deliver to this.
   static constexpr Delivery delivery() { return {.leave_data = true}; }
   AppThread& thread(size_t i) { return *threads_.at(i); }
+  // OnFinish() of each connection that there is.
+  void AskToFinish();
   // The threads' Run() return.
   void Stop();
   size_t connections() const { return links_.size(); }
@@ -167,6 +171,7 @@ class IoCore final : public Handler {
     zbuf::ZChain left_over;  // of a connection that has ended
     bool readable = false;   // octets may wait in TCP
     bool peer_closed = false;
+    bool finish = false;
     bool closed = false;
 
     std::deque<zbuf::ZChain> unsent;  // for which TCP had no room

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -181,6 +182,37 @@ TEST_F(IoCoreTest, WhatFindsAFullRingStaysWithTheThread) {
   Step(400, {{0, &chopper}});
   EXPECT_EQ(peer.received, sent);
   EXPECT_GT(chopper.refused, 10);
+}
+
+// In order with what is under way, once, and though the rings have no room at first.
+TEST_F(IoCoreTest, EachConnectionIsAskedToFinishBehindWhatCameBefore) {
+  class Finisher final : public RemoteHandler {
+   public:
+    void OnReadable(RemoteConnection& c, zbuf::ZChain data) override {
+      EXPECT_EQ(asked.count(c.id()), 0u);
+      (void)c.Send(std::move(data));
+    }
+    void OnFinish(RemoteConnection& c) override {
+      EXPECT_TRUE(asked.insert(c.id()).second);
+      c.ShutdownWrite();
+    }
+    std::set<uint64_t> asked;
+  } finisher;
+  Start({.threads = 1, .ring_messages = 2});
+  for (int i = 0; i < 5; ++i) Connect();
+  for (Peer& peer : peers_) peer.Send("hello");
+  Step(20);  // the thread takes nothing yet
+  core_->AskToFinish();
+  Step(20);
+  EXPECT_TRUE(finisher.asked.empty());
+  Step(200, {{0, &finisher}});
+  EXPECT_EQ(finisher.asked.size(), 5u);
+  for (Peer& peer : peers_) {
+    EXPECT_EQ(peer.received, "hello");
+    EXPECT_EQ(peer.closed, 1);
+    EXPECT_EQ(peer.reason, tcp::CloseReason::kNormal);
+  }
+  EXPECT_EQ(core_->connections(), 0u);
 }
 
 TEST_F(IoCoreTest, CreditBoundsWhatAPeerThatDoesNotReadLeavesInTheCore) {

@@ -4,7 +4,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "luna/apps/runtime/flags.h"
+#include "luna/apps/runtime/io_threads.h"
 
 namespace luna::apps::httpd {
 namespace {
@@ -103,6 +110,28 @@ bool DedicatedServer::ReadPiece(Exchange& x) {
 
 void DedicatedServer::CloseFile(Exchange& x) {
   if (x.file >= 0) close(std::exchange(x.file, -1));
+}
+
+int ServeOnThreads(Runtime& runtime, const std::string& root, uint16_t port, size_t threads) {
+  std::deque<zbuf::Slab> slabs;  // their arena is the runtime's, which goes after them
+  std::deque<DedicatedServer> servers;
+  std::vector<r2c::RemoteHandler*> handlers;
+  for (size_t i = 0; i < threads; ++i) {
+    slabs.emplace_back(runtime.slab().arena(), zbuf::SlabOptions{.name = absl::StrCat("thread ", i)});
+    handlers.push_back(&servers.emplace_back(root, slabs.back()));
+  }
+  const absl::Status status = RunBehindIoCore(runtime, port, handlers, AtSignal::kFinish, [&] {
+    PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port));
+  });
+  if (!status.ok()) return ExitWith(status);
+  servers.clear();
+  int code = runtime.Finish();
+  for (zbuf::Slab& slab : slabs) {
+    slab.BindToCurrentThread();
+    slab.DrainReturns();
+    if (slab.outstanding() > 0) code = 1;
+  }
+  return code;
 }
 
 }  // namespace luna::apps::httpd

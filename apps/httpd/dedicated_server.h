@@ -7,11 +7,13 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
 
 #include "luna/apps/httpd/request.h"
+#include "luna/apps/runtime/runtime.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/sched/r2c/io_core.h"
 
@@ -57,6 +59,9 @@ class DedicatedServer final : public r2c::RemoteHandler {
   std::unordered_map<uint64_t, Exchange> exchanges_;
   uint64_t answers_ = 0;
 };
+
+// The site on so many threads behind the runtime's worker, until a signal. Returns the program's exit code.
+int ServeOnThreads(Runtime& runtime, const std::string& root, uint16_t port, size_t threads);
 
 }  // namespace luna::apps::httpd
 

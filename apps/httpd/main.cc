@@ -3,8 +3,6 @@
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <deque>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -12,12 +10,9 @@
 #include "luna/apps/httpd/dedicated_server.h"
 #include "luna/apps/httpd/server.h"
 #include "luna/apps/runtime/flags.h"
-#include "luna/apps/runtime/io_threads.h"
 #include "luna/apps/runtime/runtime.h"
 #include "luna/apps/runtime/runtime_worker.h"
 #include "luna/apps/runtime/sockets.h"
-#include "luna/mem/zbuf/zbuf.h"
-#include "luna/sched/r2c/io_core.h"
 
 DEFINE_uint32(port, 80, "TCP port to listen on.");
 DEFINE_string(root, ".", "Directory of the files.");
@@ -50,10 +45,6 @@ absl::Status CheckFlags() {
   return absl::OkStatus();
 }
 
-void SayListening(const Runtime& runtime) {
-  PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", FLAGS_port));
-}
-
 // On POSIX sockets, on the worker's own thread.
 absl::Status ServeOnSockets(Runtime& runtime) {
   const httpd::ServerOptions options = {.root = FLAGS_root,
@@ -62,37 +53,19 @@ absl::Status ServeOnSockets(Runtime& runtime) {
                                         .idle_seconds = static_cast<double>(FLAGS_idle_seconds)};
   return RunOnSockets<httpd::Server>(
       runtime, [&options](RuntimeWorker&) { return httpd::Server::Listen(options); },
-      [&runtime] { SayListening(runtime); },
+      [&runtime] { PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", FLAGS_port)); },
       [](RuntimeWorker& worker, httpd::Server& server) { server.Run(worker.drain_limit().seconds()); });
-}
-
-// On threads of their own, which may wait for a disk.
-absl::Status ServeOnThreads(Runtime& runtime, std::deque<zbuf::Slab>& slabs) {
-  std::deque<httpd::DedicatedServer> servers;
-  std::vector<r2c::RemoteHandler*> handlers;
-  for (uint32_t i = 0; i < FLAGS_threads; ++i) {
-    zbuf::Slab& slab =
-        slabs.emplace_back(runtime.slab().arena(), zbuf::SlabOptions{.name = absl::StrCat("thread ", i)});
-    handlers.push_back(&servers.emplace_back(FLAGS_root, slab));
-  }
-  return RunBehindIoCore(runtime, static_cast<uint16_t>(FLAGS_port), handlers, AtSignal::kFinish,
-                         [&runtime] { SayListening(runtime); });
 }
 
 int Serve() {
   if (absl::Status s = CheckFlags(); !s.ok()) return ExitWith(s);
   auto runtime = Runtime::FromFlags();
   if (!runtime.ok()) return ExitWith(runtime.status());
-  std::deque<zbuf::Slab> slabs;  // of --threads; their arena is the runtime's
-  const absl::Status status = FLAGS_threads > 0 ? ServeOnThreads(**runtime, slabs) : ServeOnSockets(**runtime);
+  if (FLAGS_threads > 0)
+    return httpd::ServeOnThreads(**runtime, FLAGS_root, static_cast<uint16_t>(FLAGS_port), FLAGS_threads);
+  const absl::Status status = ServeOnSockets(**runtime);
   if (!status.ok()) return ExitWith(status);
-  int code = (*runtime)->Finish();
-  for (zbuf::Slab& slab : slabs) {
-    slab.BindToCurrentThread();
-    slab.DrainReturns();
-    if (slab.outstanding() > 0) code = 1;
-  }
-  return code;
+  return (*runtime)->Finish();
 }
 
 }  // namespace

@@ -1,5 +1,9 @@
 #include "luna/apps/httpd/request.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -71,6 +75,38 @@ TEST(Request, WhatIsNoRequestIsRefused) {
   EXPECT_EQ(Parse(std::string(kMostHeadBytes, 'x')), "431 Request Header Fields Too Large");
   EXPECT_EQ(Parse(absl::StrCat("GET /", std::string(kMostHeadBytes, 'x'), " HTTP/1.1\r\n\r\n")),
             "431 Request Header Fields Too Large");
+}
+
+TEST(OpenFile, IsAFileOfTheRootOrSaysWhyNot) {
+  const std::string root = ::testing::TempDir() + "site";
+  ASSERT_EQ(mkdir(root.c_str(), 0755), 0);
+  std::ofstream(root + "/index.html") << "hello";
+  const auto open = [&root](const std::string& path, const char* error = nullptr) {
+    return OpenFile(root, {.path = path, .error = error});
+  };
+  for (const char* path : {"/", "/index.html"}) {
+    const File file = open(path);
+    EXPECT_STREQ(file.status, "200 OK");
+    EXPECT_EQ(file.size, 5);
+    EXPECT_GT(file.modified, 0);
+    char octets[6] = {};
+    EXPECT_EQ(read(file.fd, octets, 5), 5);
+    EXPECT_STREQ(octets, "hello");
+    close(file.fd);
+    EXPECT_EQ(HeadOf(file, true),
+              "HTTP/1.1 200 OK\r\nServer: luna-httpd\r\nContent-Type: text/html; charset=utf-8\r\n"
+              "Content-Length: 5\r\nConnection: keep-alive\r\n\r\n");
+  }
+  for (const File& file : {open("/none"), open(""), open("/index.html", "400 Bad Request")}) {
+    EXPECT_EQ(file.fd, -1);
+    EXPECT_EQ(file.size, 0);
+  }
+  EXPECT_STREQ(open("/none").status, "404 Not Found");
+  EXPECT_STREQ(open("").status, "404 Not Found") << "a directory";
+  EXPECT_STREQ(open("/index.html", "400 Bad Request").status, "400 Bad Request");
+  EXPECT_EQ(HeadOf(open("/none"), false),
+            "HTTP/1.1 404 Not Found\r\nServer: luna-httpd\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            "Content-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "luna/apps/httpd/server.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,15 +75,17 @@ void Server::StopAccepting() {
 void Server::CloseIdle() {
   for (auto next = connections_.begin(); next != connections_.end();) {
     Connection& c = (next++)->second;
+    int queued = 0;
+    luna_ioctl(c.io.fd, SIOCOUTQ, &queued);
+    if (std::exchange(c.queued, queued) != queued) c.moved_at = luna_ev_now(loop_);
     if (luna_ev_now(loop_) - c.moved_at > options_.idle_seconds) Close(c);
   }
 }
 
 void Server::Accept() {
-  const auto ready = [](luna_ev_loop* loop, luna_ev_io* w, int revents) {
+  const auto ready = [](luna_ev_loop*, luna_ev_io* w, int revents) {
     auto& server = *static_cast<Server*>(w->w.data);
     Connection& c = server.connections_.at(w->fd);
-    c.moved_at = luna_ev_now(loop);
     revents == LUNA_EV_READ ? server.OnReadable(c) : server.Advance(c);
   };
   for (int fd; (fd = luna_accept4(listener_.fd, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
@@ -97,6 +101,7 @@ void Server::OnReadable(Connection& c) {
   char buffer[4096];
   const size_t room = std::min(sizeof(buffer), kMostHeadBytes - c.received.size());
   const ssize_t n = luna_read(c.io.fd, buffer, c.said_all ? sizeof(buffer) : room);
+  if (n > 0) c.moved_at = luna_ev_now(loop_);
   if (c.said_all && (n > 0 || (n < 0 && errno == EAGAIN))) return;
   if (n == 0 || (n < 0 && errno != EAGAIN)) return Close(c);
   if (n > 0) c.received.append(buffer, static_cast<size_t>(n));

@@ -48,7 +48,8 @@ class Server {
   using Chain = socket::UniqueChain;
   struct Connection {
     luna_ev_io io = {};
-    double moved_at = 0;       // when an octet last came or left
+    double moved_at = 0;       // when an octet last came, or was acknowledged
+    int queued = 0;            // octets that were not, then
     std::string received;      // not yet a whole request
     std::deque<Chain> output;  // what is to be sent first
     int file = -1;             // then this

@@ -272,6 +272,7 @@ absl::StatusOr<std::unique_ptr<RuntimeWorker>> Runtime::MakeWorker(size_t index,
   place.slab = &memories_[index]->slab;
   place.drops = &memories_[index]->drops;
   place.mailbox = &mailbox;
+  place.steered = steered_.get();
   if (steered_ != nullptr) place.device_memory_short = &device_memory_short_;
   place.addresses = addresses_;
   if (control_plane_ != nullptr) {
@@ -323,7 +324,9 @@ absl::Status Runtime::TryThreads(const std::function<absl::Status(RuntimeWorker&
 }
 
 absl::Status Runtime::Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery) {
-  CHECK(workers() == 1) << "each worker is to listen: TryThreads() and RuntimeWorker::Listen()";
+  if (workers() > 1) {  // each is to listen, with a handler of its own: TryThreads() and RuntimeWorker::Listen()
+    return absl::InvalidArgumentError(absl::StrCat("--workers=", workers(), ": this program has one; leave it out"));
+  }
   return first().Listen(port, handler, delivery);
 }
 

@@ -73,6 +73,7 @@ class Runtime {
 
   // --- The first worker, which is the only one by default; good until Finish() ---
   RuntimeWorker& first() { return *workers_[0]; }
+  // InvalidArgument with several workers.
   absl::Status Listen(uint16_t port, r2c::Handler& handler, const r2c::Delivery& delivery = {});
   absl::StatusOr<tcp::Connection*> Connect(const wire::Endpoint& remote, r2c::Handler& handler,
                                            const r2c::Delivery& delivery = {}) {

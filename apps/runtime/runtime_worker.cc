@@ -186,12 +186,12 @@ StatsSources RuntimeWorker::stats_sources() const {
           .drops = *place_.drops};
 }
 
-// Each worker has a raw socket, and each hears all errors. What is about none of its connections may be about
-// another's: the first worker counts it.
+// Each worker has a raw socket, and each hears all errors: it takes those that would be its own as frames.
 absl::Status RuntimeWorker::HearKernelsIcmp() {
   if (place_.kernel_routes == nullptr) return absl::OkStatus();
   auto icmp = KernelIcmp::Open(*poller_, [this](const tcp::IcmpError& error) {
-    if (place_.index == 0 || stack_->HasConnection(error.tuple)) stack_->OnIcmpError(error, worker_->now());
+    if (place_.steered != nullptr && place_.steered->QueueOf(error.tuple) != place_.index) return;
+    stack_->OnIcmpError(error, worker_->now());
   });
   if (!icmp.ok()) {
     return absl::Status(icmp.status().code(), absl::StrCat("--device=", place_.options->device, ": ",
@@ -202,8 +202,7 @@ absl::Status RuntimeWorker::HearKernelsIcmp() {
 }
 
 bool RuntimeWorker::OwnsPort(uint16_t port) const {
-  const tcp::StackConfig& config = stack_->config();
-  return place_.options->workers == 1 || (port >= config.ephemeral_first && port <= config.ephemeral_last);
+  return place_.steered == nullptr || place_.steered->IsPortOf(place_.index, port);
 }
 
 absl::Status RuntimeWorker::AdmitPort(uint16_t port) {

@@ -23,6 +23,7 @@
 #include "luna/net/ip/route_table.h"
 #include "luna/net/ip/snapshot.h"
 #include "luna/net/pmd/packet_io.h"
+#include "luna/net/pmd/steering.h"
 #include "luna/net/tcp/stack.h"
 #include "luna/sched/clock/clock.h"
 #include "luna/sched/r2c/idler.h"
@@ -47,6 +48,7 @@ struct WorkerPlace {
   stats::DropCounters* drops = nullptr;
   r2c::Mailbox* mailbox = nullptr;
   std::atomic<bool>* device_memory_short = nullptr;  // r2c::WorkerParts
+  const pmd::SteeredDevice* steered = nullptr;       // what shares frames out, with several workers
   std::vector<wire::Ipv4Prefix> addresses;
   // On a link that is shared with the kernel; null: ARP of our own, and the routes of the options.
   const ip::SnapshotBox<ip::RouteTable>* kernel_routes = nullptr;

@@ -23,7 +23,8 @@ namespace luna::apps {
 std::unique_ptr<socket::WorkerSockets> MakeSockets(RuntimeWorker& worker);
 
 // A program on the sockets of each worker, in its thread: `make` them all, call `made` when none has failed, and `run`
-// them. Then each goes, with its connections closed in order (--drain), and its sockets. Returns the first error of
+// them. Then each goes, with its connections closed in order (for --drain at most, whatever `run` took to finish), and
+// its sockets. Returns the first error of
 // `make`, by worker. Runtime::Finish() is left to the caller.
 template <typename Program>
 absl::Status RunOnSockets(Runtime& runtime,

@@ -240,6 +240,10 @@ size_t SteeredDevice::QueueOf(uint16_t our_port, uint32_t peers_address, uint16_
   return static_cast<size_t>(uint64_t{hash} * rings_.size() >> 32);
 }
 
+size_t SteeredDevice::QueueOf(const wire::FourTuple& tuple) const {
+  return QueueOf(tuple.local.port, tuple.remote.address.v4().value(), tuple.remote.port);
+}
+
 size_t SteeredDevice::QueueOf(const Packet& packet) const {
   std::array<std::byte, kLookedAt> copy;
   absl::Span<const std::byte> front = packet.data.empty() ? absl::Span<const std::byte>() : packet.data.front();

@@ -38,6 +38,7 @@
 #include "absl/types/span.h"
 #include "luna/net/pmd/packet.h"
 #include "luna/net/pmd/packet_io.h"
+#include "luna/net/wire/address.h"
 #include "luna/sched/clock/time.h"
 #include "luna/sched/ring/bell.h"
 #include "luna/sched/ring/spsc_ring.h"
@@ -75,6 +76,12 @@ class SteeredDevice {
   // Connections to `port` are accepted, in all threads: it is no client's, also if it is of a client range. Any thread;
   // before anybody connects from that port.
   void AddListenPort(uint16_t port) { queue_of_port_[port].store(kByHash, std::memory_order_relaxed); }
+  // What comes to `port` is that queue's, whoever sends it. Any thread.
+  bool IsPortOf(size_t queue, uint16_t port) const {
+    return queue_of_port_[port].load(std::memory_order_relaxed) == queue;
+  }
+  // The queue of a connection, whose `local` is ours. IPv4. Any thread.
+  size_t QueueOf(const wire::FourTuple& tuple) const;
 
  private:
   using Ring = SpscRing<Packet>;

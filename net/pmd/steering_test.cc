@@ -11,6 +11,7 @@
 #include "luna/mem/zbuf/testing/test_slab.h"
 #include "luna/mem/zbuf/zbuf.h"
 #include "luna/net/pmd/testing/fake_packet_io.h"
+#include "luna/net/wire/address.h"
 #include "luna/net/wire/arp.h"
 #include "luna/net/wire/byte_cursor.h"
 #include "luna/net/wire/ethernet.h"
@@ -139,6 +140,8 @@ TEST_F(SteeringTest, RequestsAreSpreadByThePeersAddressAndPort) {
       EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, IcmpErrorAbout(Tcp(80, port)))).begin()->first,
                 got.begin()->first)
           << "an error about what we sent there";
+      const wire::FourTuple tuple{{wire::Ipv4Address(10, 0, 0, 2), 80}, {wire::Ipv4Address::Any(), port}};
+      EXPECT_EQ(device_.QueueOf(tuple), got.begin()->first) << "as it is asked without a frame";
       sum[got.begin()->first] += 1;
     }
     for (size_t i = 0; i < kQueues; ++i) {
@@ -163,7 +166,10 @@ TEST_F(SteeringTest, AListeningPortIsNoClients) {
   const auto to_it = [](uint16_t from) { return Ethernet(wire::EtherType::kIpv4, Tcp(from, 61441)); };
   const uint16_t from = PortFor(3);
   EXPECT_EQ(Steer(to_it(from)), (Queues{{0, 1}})) << "of the first client's range";
+  EXPECT_TRUE(device_.IsPortOf(0, 61441));
+  EXPECT_FALSE(device_.IsPortOf(1, 61441));
   device_.AddListenPort(61441);
+  EXPECT_FALSE(device_.IsPortOf(0, 61441)) << "whose it is depends on the peer";
   EXPECT_EQ(Steer(to_it(from)), (Queues{{3, 1}}));
   EXPECT_EQ(Steer(Ethernet(wire::EtherType::kIpv4, Tcp(from, 61442))), (Queues{{0, 1}}));
 }

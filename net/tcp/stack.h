@@ -60,7 +60,6 @@ class Stack {
   absl::StatusOr<Listener*> Listen(const wire::Endpoint& local, const ListenOptions& options = {});
   // Half-open handshakes of the listener are reset; established connections stay.
   void StopListening(Listener* listener);
-  bool HasConnection(const wire::FourTuple& tuple) const { return table_.Find(tuple) != nullptr; }
   // Starts a connection from `local` to `remote`; local port 0 means: choose one from the ephemeral range (RFC 6056).
   // `owner` becomes Connection::owner(). The SYN leaves with the next Flush(); kConnected or kClosed follows.
   // InvalidArgument: an address that cannot be a peer. AlreadyExists: the four-tuple is in use. ResourceExhausted: no

@@ -33,13 +33,13 @@ class FdHandler {
   virtual void OnFdReady(uint32_t events) = 0;
 };
 
-// Not thread-safe: one worker owns it. To wake a Wait() from another thread, Add an eventfd and write to that.
 // For descriptors that only have to end a sleep.
 class WakeOnly final : public FdHandler {
  public:
   void OnFdReady(uint32_t) override {}
 };
 
+// Not thread-safe: one worker owns it. To wake a Wait() from another thread, Add an eventfd and write to that.
 class KernelPoller {
  public:
   // No call handles more events than this, whatever it is asked for.

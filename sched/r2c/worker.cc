@@ -84,7 +84,8 @@ bool Worker::RunOnce() {
   verbs_.End();
 
   iterating_ = false;
-  was_busy_ = received > 0 || delivered || sending || kernel_events > 0 || parts_.io->TakeForwarded() > 0;
+  const bool forwarded = parts_.io->TakeForwarded() > 0;
+  was_busy_ = received > 0 || delivered || sending || kernel_events > 0 || forwarded;
   counters_.iterations.Increment();
   if (was_busy_) counters_.busy_iterations.Increment();
   return was_busy_;

@@ -9,6 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "luna/mem/zbuf/testing/test_slab.h"
+#include "luna/net/pmd/decorator.h"
 #include "luna/net/pmd/testing/fake_packet_io.h"
 #include "luna/sched/clock/testing/fake_clock.h"
 #include "luna/sched/r2c/testing/two_hosts.h"
@@ -137,6 +138,29 @@ class Flood final : public Handler {
     }
   }
 };
+
+// Each iteration answers for what it did: frames for others count once, also beside frames of one's own.
+TEST(Worker, AnIterationThatForwardsIsBusyAndTheNextIsNot) {
+  class Forwarding final : public pmd::PacketIoDecorator {
+   public:
+    using PacketIoDecorator::PacketIoDecorator;
+    size_t TakeForwarded() override { return std::exchange(forwarded, 0); }
+    size_t forwarded = 0;
+  };
+  FakeClock clock;
+  zbuf::TestSlab memory(8u << 20);
+  pmd::FakePacketIo fake(memory.slab());
+  Forwarding io(fake);
+  TestHost host(clock, io, memory.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 9), 24), {}, {});
+  for (int i = 0; i < 3; ++i) host.worker().RunOnce();  // the announcement leaves
+  io.forwarded = 5;
+  EXPECT_TRUE(host.worker().RunOnce());
+  EXPECT_FALSE(host.worker().RunOnce());
+  io.forwarded = 5;
+  fake.Push(std::vector<uint8_t>(60));
+  EXPECT_TRUE(host.worker().RunOnce());
+  EXPECT_FALSE(host.worker().RunOnce());
+}
 
 // The device receives into one worker's slab, and who keeps what it received may be another's application: all of them
 // close their windows when that slab is short.

@@ -103,17 +103,13 @@ int Print(const WorkloadReport& report) {
   return report.errors == 0 ? 0 : 1;
 }
 
-std::string Where(const Runtime& runtime, uint16_t port) {
-  return absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port);
-}
-
 // A dedicated I/O core.
 int ServeOnThreads(Runtime& runtime, uint16_t port) {
   std::vector<RemoteEcho> echoes(FLAGS_threads);
   std::vector<r2c::RemoteHandler*> handlers;
   for (RemoteEcho& echo : echoes) handlers.push_back(&echo);
-  const absl::Status status =
-      RunBehindIoCore(runtime, port, handlers, AtSignal::kCloseAtOnce, [&] { PrintListening(Where(runtime, port)); });
+  const absl::Status status = RunBehindIoCore(runtime, port, handlers, AtSignal::kCloseAtOnce,
+                                              [&] { PrintListening(runtime.endpoint(port).ToString()); });
   if (!status.ok()) return ExitWith(status);
   uint64_t bytes = 0;
   for (const RemoteEcho& echo : echoes) bytes += echo.bytes();
@@ -137,7 +133,7 @@ int ServeOnWorkers(Runtime& runtime, uint16_t port) {
     return worker.Listen(port, echoes[worker.index()], {.hold_reads_while_send_full = true});
   });
   if (!listening.ok()) return ExitWith(listening);
-  PrintListening(Where(runtime, port));
+  PrintListening(runtime.endpoint(port).ToString());
   const int code = runtime.Run();
   uint64_t bytes = 0, abnormal_ends = 0;
   std::vector<uint64_t> accepted;
@@ -155,7 +151,7 @@ int ServeOnSockets(Runtime& runtime, uint16_t port) {
   std::vector<uint64_t> accepted(runtime.workers()), bytes(runtime.workers());
   const absl::Status status = RunOnSockets<SocketEcho>(
       runtime, [port](RuntimeWorker&) { return SocketEcho::Listen(port); },
-      [&] { PrintListening(Where(runtime, port)); },
+      [&] { PrintListening(runtime.endpoint(port).ToString()); },
       [&](RuntimeWorker& worker, SocketEcho& echo) {
         echo.Run(worker.drain_limit().seconds());
         accepted[worker.index()] = echo.accepted();

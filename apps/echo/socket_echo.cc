@@ -81,7 +81,7 @@ bool SocketEcho::Send(Peer& peer, const char* octets, size_t size) {
   if (sent < 0 && errno != EAGAIN) return false;
   const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
   peer.waiting.assign(octets + taken, octets + size);
-  Wait(peer, peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE);
+  luna_ev_io_modify(loop_, &peer.io, peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE);
   if (ending_ && peer.waiting.empty()) SayAll(peer);
   return true;
 }
@@ -89,13 +89,6 @@ bool SocketEcho::Send(Peer& peer, const char* octets, size_t size) {
 void SocketEcho::SayAll(Peer& peer) {
   peer.said_all = true;
   luna_shutdown(peer.io.fd, SHUT_WR);
-}
-
-void SocketEcho::Wait(Peer& peer, int events) {
-  if (peer.io.events == events) return;
-  luna_ev_io_stop(loop_, &peer.io);
-  peer.io.events = events;
-  luna_ev_io_start(loop_, &peer.io);
 }
 
 void SocketEcho::End(Peer& peer) {

@@ -46,7 +46,6 @@ class SocketEcho {
   void Serve(Peer& peer);
   // What is left over waits. False: the connection is at its end.
   bool Send(Peer& peer, const char* octets, size_t size);
-  void Wait(Peer& peer, int events);
   void SayAll(Peer& peer);
   void End(Peer& peer);
 

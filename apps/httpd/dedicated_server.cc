@@ -16,7 +16,6 @@
 namespace luna::apps::httpd {
 namespace {
 
-constexpr size_t kPieceBytes = 64 << 10;
 constexpr size_t kMostPipelinedBytes = 256 << 10;  // of requests that wait for an answer under way
 
 }  // namespace
@@ -86,7 +85,6 @@ void DedicatedServer::Answer(Exchange& x, const Request& request) {
   x.offset = 0;
   x.end = file.size;
   if (octets == nullptr || request.head_only || file.size == 0) CloseFile(x);
-  ++answers_;
 }
 
 std::byte* DedicatedServer::Append(Exchange& x, size_t bytes) {
@@ -98,14 +96,10 @@ std::byte* DedicatedServer::Append(Exchange& x, size_t bytes) {
 bool DedicatedServer::ReadPiece(Exchange& x) {
   const auto bytes = static_cast<size_t>(std::min<off_t>(x.end - x.offset, kPieceBytes));
   std::byte* const octets = Append(x, bytes);
-  for (size_t done = 0; octets != nullptr && done < bytes;) {
-    const ssize_t n = pread(x.file, octets + done, bytes - done, x.offset + static_cast<off_t>(done));
-    if (n <= 0) return false;
-    done += static_cast<size_t>(n);
-  }
+  if (octets == nullptr || !ReadWhole(x.file, x.offset, octets, bytes)) return false;
   x.offset += static_cast<off_t>(bytes);
   if (x.offset == x.end) CloseFile(x);
-  return octets != nullptr;
+  return true;
 }
 
 void DedicatedServer::CloseFile(Exchange& x) {
@@ -120,16 +114,13 @@ int ServeOnThreads(Runtime& runtime, const std::string& root, uint16_t port, siz
     slabs.emplace_back(runtime.slab().arena(), zbuf::SlabOptions{.name = absl::StrCat("thread ", i)});
     handlers.push_back(&servers.emplace_back(root, slabs.back()));
   }
-  const absl::Status status = RunBehindIoCore(runtime, port, handlers, AtSignal::kFinish, [&] {
-    PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", port));
-  });
+  const absl::Status status = RunBehindIoCore(runtime, port, handlers, AtSignal::kFinish,
+                                              [&] { PrintListening(runtime.endpoint(port).ToString()); });
   if (!status.ok()) return ExitWith(status);
   servers.clear();
   int code = runtime.Finish();
   for (zbuf::Slab& slab : slabs) {
-    slab.BindToCurrentThread();
-    slab.DrainReturns();
-    if (slab.outstanding() > 0) code = 1;
+    if (ReportLeaks(slab) > 0) code = 1;
   }
   return code;
 }

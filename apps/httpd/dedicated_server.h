@@ -33,8 +33,6 @@ class DedicatedServer final : public r2c::RemoteHandler {
   void OnFinish(r2c::RemoteConnection& connection) override;
   void OnClosed(r2c::RemoteConnection& connection) override;
 
-  uint64_t answers() const { return answers_; }
-
  private:
   struct Exchange {
     std::string received;  // not yet a whole request
@@ -57,7 +55,6 @@ class DedicatedServer final : public r2c::RemoteHandler {
   const std::string root_;
   zbuf::Slab& slab_;
   std::unordered_map<uint64_t, Exchange> exchanges_;
-  uint64_t answers_ = 0;
 };
 
 // The site on so many threads behind the runtime's worker, until a signal. Returns the program's exit code.

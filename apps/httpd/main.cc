@@ -53,7 +53,7 @@ absl::Status ServeOnSockets(Runtime& runtime) {
                                         .idle_seconds = static_cast<double>(FLAGS_idle_seconds)};
   return RunOnSockets<httpd::Server>(
       runtime, [&options](RuntimeWorker&) { return httpd::Server::Listen(options); },
-      [&runtime] { PrintListening(absl::StrCat(runtime.addresses()[0].address().ToString(), ":", FLAGS_port)); },
+      [&] { PrintListening(runtime.endpoint(options.port).ToString()); },
       [](RuntimeWorker& worker, httpd::Server& server) { server.Run(worker.drain_limit().seconds()); });
 }
 

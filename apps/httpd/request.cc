@@ -97,6 +97,15 @@ File OpenFile(const std::string& root, const Request& request) {
   return {.status = "404 Not Found"};
 }
 
+bool ReadWhole(int fd, off_t offset, void* octets, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = pread(fd, static_cast<char*>(octets) + done, bytes - done, offset + static_cast<off_t>(done));
+    if (n <= 0) return false;
+    done += static_cast<size_t>(n);
+  }
+  return true;
+}
+
 std::string HeadOf(const File& file, bool keep_alive) {
   return absl::StrCat("HTTP/1.1 ", file.status, "\r\nServer: luna-httpd\r\nContent-Type: ", TypeOf(file.path),
                       "\r\nContent-Length: ", file.size, "\r\nConnection: ", keep_alive ? "keep-alive" : "close",

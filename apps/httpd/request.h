@@ -22,6 +22,7 @@ struct Request {
 };
 
 constexpr size_t kMostHeadBytes = 8192;
+constexpr size_t kPieceBytes = 64 << 10;  // of a file, read and sent at once
 
 // Looks at the front of `bytes`. 0: not yet a whole head. Else so many octets are `*request`, or all are in error.
 size_t ParseRequest(absl::string_view bytes, Request* request);
@@ -34,6 +35,9 @@ struct File {
   std::string path;      // a path that ends with '/' means its index.html
 };
 File OpenFile(const std::string& root, const Request& request);
+
+// All of them. False: the file has become shorter, or cannot be read.
+bool ReadWhole(int fd, off_t offset, void* octets, size_t bytes);
 
 // What goes in front of the octets of `file`.
 std::string HeadOf(const File& file, bool keep_alive);

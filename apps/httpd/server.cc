@@ -21,13 +21,9 @@ constexpr double kTickSeconds = 1;
 socket::UniqueChain ReadChain(int file, off_t offset, size_t bytes) {
   void* octets = nullptr;
   socket::UniqueChain chain(luna_chain_alloc(bytes, &octets));
-  for (size_t done = 0; chain != nullptr && done < bytes;) {
-    const ssize_t n = pread(file, static_cast<char*>(octets) + done, bytes - done, offset + static_cast<off_t>(done));
-    if (n <= 0) errno = EIO;
-    if (n <= 0) return nullptr;
-    done += static_cast<size_t>(n);
-  }
-  return chain;
+  if (chain == nullptr || ReadWhole(file, offset, octets, bytes)) return chain;
+  errno = EIO;
+  return nullptr;
 }
 
 }  // namespace
@@ -112,11 +108,11 @@ void Server::OnReadable(Connection& c) {
 void Server::Advance(Connection& c) {
   for (;;) {
     if (!SendOutput(c)) return Close(c);
-    if (!c.output.empty() || c.file >= 0) return Watch(c, LUNA_EV_WRITE);
+    if (!c.output.empty() || c.file >= 0) return luna_ev_io_modify(loop_, &c.io, LUNA_EV_WRITE);
     if (!c.keep_alive) return SayAll(c);
     Request request;
     const size_t length = ParseRequest(c.received, &request);
-    if (length == 0) return Watch(c, LUNA_EV_READ);
+    if (length == 0) return luna_ev_io_modify(loop_, &c.io, LUNA_EV_READ);
     c.received.erase(0, length);
     c.keep_alive = request.error == nullptr && request.keep_alive && listener_.fd >= 0;
     Answer(c, request);
@@ -187,16 +183,9 @@ bool Server::QueueHead(Connection& c, absl::string_view head) {
   return true;
 }
 
-void Server::Watch(Connection& c, int events) {
-  if (c.io.events == events) return;
-  luna_ev_io_stop(loop_, &c.io);
-  c.io.events = events;
-  luna_ev_io_start(loop_, &c.io);
-}
-
 void Server::SayAll(Connection& c) {
   if (!std::exchange(c.said_all, true)) luna_shutdown(c.io.fd, SHUT_WR);
-  Watch(c, LUNA_EV_READ);
+  luna_ev_io_modify(loop_, &c.io, LUNA_EV_READ);
 }
 
 void Server::Close(Connection& c) {

@@ -22,7 +22,6 @@
 
 namespace luna::apps::httpd {
 
-constexpr size_t kPieceBytes = 64 << 10;
 constexpr size_t kMostCachedBytes = 256 << 10;
 
 struct ServerOptions {
@@ -81,7 +80,6 @@ class Server {
   luna_chain* Cached(const File& file);
   // The end of what we send; the peer's end closes.
   void SayAll(Connection& c);
-  void Watch(Connection& c, int events);
   void Close(Connection& c);
 
   const ServerOptions options_;

@@ -405,15 +405,15 @@ size_t Runtime::ReleaseAll() {
   io_ = nullptr;
   device_.reset();
   size_t out = 0;
-  for (const auto& memory : memories_) {
-    memory->slab.BindToCurrentThread();
-    memory->slab.DrainReturns();
-    const size_t of_this = memory->slab.outstanding();
-    if (of_this > 0) {
-      std::fprintf(stderr, "leak: %zu Zbuf objs are not home\n%s\n", of_this, memory->slab.LeakReport().c_str());
-    }
-    out += of_this;
-  }
+  for (const auto& memory : memories_) out += ReportLeaks(memory->slab);
+  return out;
+}
+
+size_t ReportLeaks(zbuf::Slab& slab) {
+  slab.BindToCurrentThread();
+  slab.DrainReturns();
+  const size_t out = slab.outstanding();
+  if (out > 0) std::fprintf(stderr, "leak: %zu Zbuf objs are not home\n%s\n", out, slab.LeakReport().c_str());
   return out;
 }
 

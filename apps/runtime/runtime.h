@@ -87,6 +87,8 @@ class Runtime {
 
   Clock& clock() { return clock_; }
   const std::vector<wire::Ipv4Prefix>& addresses() const { return addresses_; }
+  // That port of our first address.
+  wire::Endpoint endpoint(uint16_t port) const { return {addresses_[0].address(), port}; }
   // Of all workers, summed up now.
   std::unique_ptr<stats::DropCounters> drops() const;
 
@@ -143,6 +145,9 @@ class Runtime {
   std::vector<r2c::Mailbox*> mailboxes_;       // of all, with several workers; not changed once there are jobs
   bool released_ = false;
 };
+
+// How many objs of `slab` are not home, when nobody uses it any more; said on stderr. The slab is this thread's then.
+size_t ReportLeaks(zbuf::Slab& slab);
 
 }  // namespace luna::apps
 

@@ -329,6 +329,13 @@ void luna_ev_io_stop(luna_ev_loop* loop, luna_ev_io* w) {
   Update(loop, w->fd);
 }
 
+void luna_ev_io_modify(luna_ev_loop* loop, luna_ev_io* w, int events) {
+  if (w->events == events) return;
+  w->events = events;
+  Forget(loop, &w->w);
+  if (w->w.active != 0) Update(loop, w->fd);
+}
+
 void luna_ev_timer_init(luna_ev_timer* w, luna_ev_timer_callback callback, double after, double repeat) {
   InitWatcher(&w->w, LUNA_EV_TIMER);
   w->callback = callback;

@@ -64,6 +64,8 @@ struct luna_ev_io {
 void luna_ev_io_init(luna_ev_io* w, luna_ev_io_callback callback, int fd, int events);
 void luna_ev_io_start(luna_ev_loop* loop, luna_ev_io* w);
 void luna_ev_io_stop(luna_ev_loop* loop, luna_ev_io* w);
+/* Waits for `events` from now on; an event that has come and was not told is forgotten. */
+void luna_ev_io_modify(luna_ev_loop* loop, luna_ev_io* w, int events);
 
 /* After so many seconds, and then every `repeat` seconds if that is not 0. The loop looks at milliseconds: a callback
  * may be late by one. */

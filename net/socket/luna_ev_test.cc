@@ -107,9 +107,7 @@ class EvEcho {
     const int wanted = peer.waiting.empty() ? LUNA_EV_READ : LUNA_EV_WRITE;
     if (wanted == w->events) return;
     if (wanted == LUNA_EV_WRITE) ++waits_for_room;
-    luna_ev_io_stop(loop_, w);
-    w->events = wanted;
-    luna_ev_io_start(loop_, w);
+    luna_ev_io_modify(loop_, w, wanted);
   }
   void End(Peer& peer) {
     luna_ev_io_stop(loop_, &peer.io);
@@ -198,6 +196,29 @@ TEST_F(LunaEvTest, WhoIsStoppedIsNotCalledThoughItsEventHasCome) {
   luna_ev_run(loop_, LUNA_EVRUN_ONCE);
   EXPECT_EQ(pair.calls, 1);
   luna_ev_io_stop(loop_, &pair.first);
+}
+
+TEST_F(LunaEvTest, WhoWaitsForSomethingElseIsNotToldOfTheOld) {
+  const auto [fd, accepted] = Connected();
+  luna_ev_io first, second = Io("second", fd, LUNA_EV_WRITE);
+  luna_ev_io_init(
+      &first,
+      [](luna_ev_loop* loop, luna_ev_io* w, int) {
+        luna_ev_io_modify(loop, static_cast<luna_ev_io*>(w->w.data), LUNA_EV_READ);
+      },
+      fd, LUNA_EV_WRITE);
+  first.w.data = &second;
+  for (luna_ev_io* w : {&first, &second}) luna_ev_io_start(loop_, w);
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(TakeCalled(), Names{});
+  UseSockets(server_.get());
+  ASSERT_EQ(luna_write(accepted, "x", 1), 1);
+  UseSockets(client_.get());
+  luna_ev_io_stop(loop_, &first);
+  luna_ev_run(loop_, LUNA_EVRUN_ONCE);
+  EXPECT_EQ(TakeCalled(), Names{"second"});
+  EXPECT_EQ(revents_, LUNA_EV_READ);
+  luna_ev_io_stop(loop_, &second);
 }
 
 TEST_F(LunaEvTest, TimersComeInTheirOrderAndBeatWithoutMakingUp) {

@@ -4,9 +4,11 @@ import os
 import select
 import signal
 import subprocess
+import time
 
 LUNA_ADDRESS = "10.7.0.2"  # the kernel's, in Luna's namespace
 PEER_ADDRESS = "10.7.0.1"
+TAP_ADDRESS = "10.7.1.1"  # the kernel's, on a TAP of Luna's
 ECHO = os.path.join(os.environ.get("LUNA_BIN", "bazel-bin"), "apps/echo/luna-echo")
 
 
@@ -47,6 +49,16 @@ class Namespaces:
         word = "on" if on else "off"
         for name in (self.luna, self.peer):
             self.inside(name, "ethtool", "-K", "veth0", "tx", word, "tso", word, "gso", word, "gro", word)
+
+    def configure_tap(self):
+        """Gives the kernel's end of Luna's TAP interface its address, as soon as the interface is there."""
+        for _ in range(200):
+            try:
+                self.inside(self.luna, "ip", "address", "replace", TAP_ADDRESS + "/24", "dev", "luna0")
+                return
+            except subprocess.CalledProcessError:
+                time.sleep(0.05)
+        raise AssertionError("luna0 did not appear")
 
     def __exit__(self, *_):
         for name in (self.luna, self.peer):

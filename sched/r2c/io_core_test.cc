@@ -288,7 +288,7 @@ TEST(IoCoreThreads, BlockWithoutWorkAndAreWoken) {
     auto mailbox = Mailbox::Create();
     CHECK(mailbox.ok());
     TestHost host(clock, wire.b(), memory_b.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 2), 24), {}, {},
-                  nullptr, mailbox->get());
+                  {.mailbox = mailbox->get()});
     auto core = IoCore::Create(host.worker(), {.threads = kThreads, .spins = 0});
     CHECK(core.ok() && host.worker().Listen({wire::IpAddress(), kPort}, **core, IoCore::delivery()).ok());
     std::vector<std::thread> threads;

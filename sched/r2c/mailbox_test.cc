@@ -26,9 +26,9 @@ class MailboxTest : public ::testing::Test {
     auto mailbox = Mailbox::Create(64);
     CHECK(mailbox.ok());
     mailbox_ = *std::move(mailbox);
-    host_ =
-        std::make_unique<TestHost>(clock_, io_, memory_.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24),
-                                   tcp::StackConfig{}, WorkerOptions{.messages = 8}, nullptr, mailbox_.get());
+    host_ = std::make_unique<TestHost>(clock_, io_, memory_.slab(),
+                                       wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24), tcp::StackConfig{},
+                                       WorkerOptions{.messages = 8}, WorkerParts{.mailbox = mailbox_.get()});
   }
   ~MailboxTest() override { close(never_ready_); }
   Worker& worker() { return host_->worker(); }

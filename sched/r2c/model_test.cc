@@ -216,9 +216,9 @@ class StarvationTest : public ::testing::TestWithParam<Model> {
     auto poller = KernelPoller::Create();
     CHECK(poller.ok());
     poller_ = *std::move(poller);
-    host_ =
-        std::make_unique<TestHost>(clock_, io_, memory_.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24),
-                                   tcp::StackConfig{}, WorkerOptions{.model = GetParam()}, poller_.get());
+    host_ = std::make_unique<TestHost>(clock_, io_, memory_.slab(),
+                                       wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, 1), 24), tcp::StackConfig{},
+                                       WorkerOptions{.model = GetParam()}, WorkerParts{.poller = poller_.get()});
   }
   void Watch(Always& handler) { ASSERT_TRUE(poller_->Add(handler.fd, EPOLLIN, &handler).ok()); }
 

@@ -89,7 +89,7 @@ class Endless final : public Handler {
 struct Host {
   Host(size_t index, pmd::PacketIo& io, zbuf::TestSlab& memory, uint8_t address, size_t threads, Mailbox* mailbox)
       : host(clock, io, memory.slab(), wire::Ipv4Prefix(wire::Ipv4Address(10, 0, 0, address), 24),
-             ConfigOf(index, threads), WorkerOptions(), nullptr, mailbox) {}
+             ConfigOf(index, threads), WorkerOptions(), {.mailbox = mailbox}) {}
 
   static tcp::StackConfig ConfigOf(size_t index, size_t threads) {
     tcp::StackConfig config;

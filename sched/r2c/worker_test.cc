@@ -172,9 +172,9 @@ TEST(Worker, ThoseOfOneDeviceHearWhenItsMemoryIsShort) {
   WorkerParts shared;
   shared.device_memory_short = &is_short;
   const wire::Ipv4Prefix address(wire::Ipv4Address(10, 0, 0, 9), 24);
-  TestHost first(clock, io_first, devices.slab(), address, {}, {}, nullptr, nullptr, shared);
+  TestHost first(clock, io_first, devices.slab(), address, {}, {}, shared);
   shared.slab_is_devices = false;
-  TestHost second(clock, io_second, others.slab(), address, {}, {}, nullptr, nullptr, shared);
+  TestHost second(clock, io_second, others.slab(), address, {}, {}, shared);
   const auto turn = [&] {
     for (int i = 0; i < 16; ++i) {
       first.worker().RunOnce();

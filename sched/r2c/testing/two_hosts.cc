@@ -29,8 +29,7 @@ WorkerOptions WithModelOfTheEnvironment(WorkerOptions options) {
 }  // namespace
 
 TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-                   const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller, Mailbox* mailbox,
-                   WorkerParts parts)
+                   const tcp::StackConfig& config, const WorkerOptions& options, const WorkerParts& more)
     : address_(address),
       slab_(slab),
       arp_({.mac = io.capabilities().mac, .addresses = {address}}, &slab, &drops_),
@@ -40,7 +39,7 @@ TestHost::TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire
                &drops_),
       egress_({.capabilities = io.capabilities(), .addresses = {address}}, Sources(), &drops_),
       stack_(WithOffloads(config, io.capabilities()), slab, drops_, clock.Now()),
-      worker_(Parts(clock, io, poller, mailbox, parts), options) {}
+      worker_(Parts(clock, io, more), options) {}
 
 ip::EgressSources TestHost::Sources() {
   routes_.Publish(ip::RouteTable::Builder().AddInterface(address_).Build());
@@ -50,8 +49,7 @@ ip::EgressSources TestHost::Sources() {
   return sources;
 }
 
-WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox,
-                            WorkerParts parts) {
+WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, WorkerParts parts) {
   parts.clock = &clock;
   parts.io = &io;
   parts.slab = &slab_;
@@ -59,8 +57,6 @@ WorkerParts TestHost::Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* polle
   parts.egress = &egress_;
   parts.stack = &stack_;
   parts.arp = &arp_;
-  parts.poller = poller;
-  parts.mailbox = mailbox;
   return parts;
 }
 
@@ -69,8 +65,8 @@ TwoHosts::TwoHosts(const TwoHostsOptions& options)
       slab_b_(options.memory_bytes, {.name = "host b"}),
       link_(slab_a_.slab(), slab_b_.slab(), options.wire),
       a_(clock_, link_.a(), slab_a_.slab(), kAddressA, options.tcp, WithModelOfTheEnvironment(options.worker)),
-      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, WithModelOfTheEnvironment(options.worker), nullptr,
-         options.mailbox_b) {}
+      b_(clock_, link_.b(), slab_b_.slab(), kAddressB, options.tcp, WithModelOfTheEnvironment(options.worker),
+         {.mailbox = options.mailbox_b}) {}
 
 bool TwoHosts::Step() {
   link_.Advance(clock_.Now());

@@ -36,8 +36,8 @@ namespace luna::r2c {
 class TestHost {
  public:
   TestHost(Clock& clock, pmd::PacketIo& io, zbuf::Slab& slab, const wire::Ipv4Prefix& address,
-           const tcp::StackConfig& config, const WorkerOptions& options, KernelPoller* poller = nullptr,
-           Mailbox* mailbox = nullptr, WorkerParts parts = {});  // `parts`: what else the worker has
+           const tcp::StackConfig& config, const WorkerOptions& options,
+           const WorkerParts& more = {});  // what the worker has besides: poller, mailbox
 
   Worker& worker() { return worker_; }
   tcp::Stack& stack() { return stack_; }
@@ -52,7 +52,7 @@ class TestHost {
 
  private:
   ip::EgressSources Sources();
-  WorkerParts Parts(Clock& clock, pmd::PacketIo& io, KernelPoller* poller, Mailbox* mailbox, WorkerParts parts);
+  WorkerParts Parts(Clock& clock, pmd::PacketIo& io, WorkerParts parts);
 
   const wire::Ipv4Prefix address_;
   zbuf::Slab& slab_;
